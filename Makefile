@@ -1,0 +1,53 @@
+# Every way to build and check Sparring. `make demo` and `make test` need nothing but Python 3.11+ and a package index.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/python
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help demo test check test-system bench protos docs clean setup
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
+
+$(VENV)/.local-stamp: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Sparring needs Python 3.11 or newer; set PYTHON=")'
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet -c constraints.txt -e '.[local]'
+	touch $@
+
+$(VENV)/.dev-stamp: $(VENV)/.local-stamp
+	$(RUN) -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+setup: $(VENV)/.local-stamp ## make the virtual environment with everything that a user needs
+
+demo: $(VENV)/.local-stamp ## train, attack, defend, attack again on real digits; report in out/demo
+	$(RUN) examples/demo.py
+
+test: $(VENV)/.dev-stamp ## every test that needs neither root nor Docker nor a GPU
+	$(RUN) -m pytest -m "not system and not gpu"
+
+check: $(VENV)/.dev-stamp ## format, lint, types, import directions, stub drift, contract lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	PYTHONPATH=. $(BIN)/lint-imports
+	$(RUN) tools/protos.py check
+	$(RUN) tools/protos.py lint
+
+test-system: $(VENV)/.dev-stamp ## docker-compose with real containers (root on Debian, or any Docker engine)
+	$(RUN) -m pytest -m system tests/system
+
+bench: $(VENV)/.dev-stamp ## the ratios of the README
+	$(RUN) benchmarks/engine.py
+	$(RUN) benchmarks/service.py
+
+protos: $(VENV)/.dev-stamp ## regenerate the stubs beside the protos
+	$(RUN) tools/protos.py generate
+
+docs: $(VENV)/.dev-stamp ## regenerate docs/catalog.md from the contract
+	$(RUN) tools/catalog_page.py
+
+clean: ## forget what was built and measured
+	rm -rf out build dist *.egg-info

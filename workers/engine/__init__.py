@@ -1,0 +1,1 @@
+"""The two loops: `attack` runs any attack over many samples, `train` runs any defense. Cost, seeds and stopping live here."""
