@@ -35,6 +35,7 @@ check: $(VENV)/.dev-stamp ## format, lint, types, import directions, stub drift,
 	PYTHONPATH=. $(BIN)/lint-imports
 	$(RUN) tools/protos.py check
 	$(RUN) tools/protos.py lint
+	$(RUN) tools/catalog_page.py --check
 
 test-system: $(VENV)/.dev-stamp ## docker-compose with real containers (root on Debian, or any Docker engine)
 	$(RUN) -m pytest -m system tests/system

@@ -1,0 +1,134 @@
+"""Jobs of a blocking client: create, get, list, watch, wait, cancel, retry, delete."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+from sparring import names, requests
+from sparring.caller import Caller
+from sparring.errors import JobFailed
+from sparring.flow import Call
+from sparring.names import JobLike
+from sparring.resume import ENDED, FIRST_DELAY_S, INTERRUPTIONS, Watching, persist
+from sparring.v1.jobs_pb2 import (
+    CancelJobRequest,
+    CreateJobRequest,
+    DeleteJobRequest,
+    GetJobRequest,
+    Job,
+    JobArtifact,
+    ListJobsRequest,
+    RetryJobRequest,
+    WatchJobResponse,
+)
+from sparring.v1.jobs_pb2_grpc import JobServiceStub
+
+
+class Jobs:
+    """Jobs by their name, their bare id, or their message."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+        self._stub = JobServiceStub(caller.channel)
+
+    def create(
+        self,
+        spec: requests.Spec | CreateJobRequest,
+        *,
+        request_id: str = "",
+        validate_only: bool = False,
+        display_name: str = "",
+    ) -> Job:
+        """Submit a job. A request_id is made where none is given, so a retried call never makes two jobs."""
+        request = requests.create(spec, request_id=request_id, validate_only=validate_only, display_name=display_name)
+        return self._caller.call(self._stub.CreateJob, request)
+
+    def get(self, job: JobLike) -> Job:
+        """Look a job up as it stands."""
+        return self._caller.call(self._stub.GetJob, GetJobRequest(name=names.job(job)))
+
+    def list(self, filter: str = "", *, page_size: int = 100) -> Iterator[Job]:  # noqa: A002 - the contract's name
+        """Yield jobs, newest first, page by page; `filter` as in ListJobsRequest, e.g. `state = RUNNING`."""
+        request = ListJobsRequest(filter=filter, page_size=page_size)
+        while True:
+            page = self._caller.call(self._stub.ListJobs, request)
+            yield from page.jobs
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    def watch(
+        self, job: JobLike, *, after: int = 0, timeout_s: float | None = None, heartbeats: bool = False
+    ) -> Iterator[WatchJobResponse]:
+        """Yield a job's events from number `after` + 1 to the one that ends it, each once, across disconnects.
+
+        Raises TimedOut when the job has not ended after `timeout_s`; the job goes on.
+        """
+        watching = Watching(
+            names.job(job), after, self._caller.patience(), timeout_s=timeout_s, reached=self._caller.reached
+        )
+        while True:
+            stream = self._caller.stream(self._stub.WatchJob, watching.request(), watching.timeout_s())
+            try:
+                with closing(stream):
+                    for message in stream:
+                        if watching.accept(message) or heartbeats:
+                            yield message
+            except INTERRUPTIONS as error:
+                time.sleep(watching.delay_s(error))
+                continue
+            if watching.saw_end() or watching.covers(self._still(watching.name)):
+                return
+            time.sleep(FIRST_DELAY_S)
+
+    def wait(
+        self,
+        job: JobLike,
+        *,
+        on_event: Callable[[WatchJobResponse], None] | None = None,
+        timeout_s: float | None = None,
+        check: bool = False,
+    ) -> Job:
+        """Wait until a job has ended and return it, in whatever state it ended.
+
+        `check`: raise JobFailed unless it SUCCEEDED. `timeout_s`: raise TimedOut when it takes longer.
+        """
+        after = 0
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            left = None if until is None else until - time.monotonic()
+            for event in self.watch(job, after=after, timeout_s=left):
+                after = event.event_id
+                if on_event is not None:
+                    on_event(event)
+            # A job that was retried has an end in the middle of its events.
+            ended = self._still(names.job(job))
+            if ended.state in ENDED:
+                break
+        if check and ended.state != Job.STATE_SUCCEEDED:
+            raise JobFailed(ended)
+        return ended
+
+    def _still(self, name: str) -> Job:
+        """Look a job up, sitting out an outage."""
+        call = Call(self._stub.GetJob, GetJobRequest(name=name))
+        job: Job = self._caller.run(persist(call, self._caller.patience()))
+        return job
+
+    def artifact(self, job: JobLike, role: str) -> JobArtifact:
+        """The file of a job's result by its role: "adversarial", "report", "metrics" or "weights"."""
+        return names.find_artifact(self.get(job), role)
+
+    def cancel(self, job: JobLike, *, etag: str = "") -> Job:
+        """Ask for a job's end."""
+        return self._caller.call(self._stub.CancelJob, CancelJobRequest(name=names.job(job), etag=etag))
+
+    def retry(self, job: JobLike) -> Job:
+        """Queue a job again that did not succeed; what it had finished is kept."""
+        return self._caller.call(self._stub.RetryJob, RetryJobRequest(name=names.job(job)))
+
+    def delete(self, job: JobLike, *, etag: str = "") -> None:
+        """Forget an ended job, its events and its results."""
+        self._caller.call(self._stub.DeleteJob, DeleteJobRequest(name=names.job(job), etag=etag))

@@ -1,0 +1,134 @@
+"""The three jobs as a person asks for them: `attack`, `train` and `evaluate`, each giving the request that asks for it.
+
+`Client` and `AsyncClient` have them as methods of the same arguments, which send the request and give the job.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from sparring import names, requests
+from sparring.names import ModelLike
+from sparring.requests import AttackLike, CurveLike, DataLike, DefenseLike, Target
+from sparring.v1.jobs_pb2 import AttackSpec, CreateJobRequest, EvaluationSpec
+from sparring.values import Value, fill
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def attack(
+    model: ModelLike,
+    dataset: DataLike,
+    attack: AttackLike,
+    *,
+    target: Target | None = None,
+    split: str = "",
+    offset: int = 0,
+    count: int = 0,
+    seed: int = 0,
+    batch_size: int | None = None,
+    shard_size: int | None = None,
+    device: str | None = None,
+    request_id: str = "",
+    validate_only: bool = False,
+    display_name: str = "",
+    **parameters: Value | None,
+) -> CreateJobRequest:
+    """Attack one model: `attack("my-net", "mnist10k", "bim", epsilon="8/255", steps=20)`.
+
+    `attack` is a name, a name with parameters ("bim:epsilon=0.3"), or a message; `parameters` are the fields of its
+    message; `target` is a class's number, "random" or "least-likely". What is left out is the server's default.
+    """
+    spec = AttackSpec(
+        model=names.attacked(model),
+        data=requests.selection(dataset, split, offset, count),
+        attack=requests.attack(attack, target, **parameters),
+    )
+    fill([spec], {"seed": seed})
+    requests.execution(spec, batch_size=batch_size, shard_size=shard_size, device=device)
+    return requests.create(spec, request_id=request_id, validate_only=validate_only, display_name=display_name)
+
+
+def train(
+    dataset: DataLike,
+    defense: DefenseLike = "standard",
+    *,
+    architecture: str = "",
+    initial_model: ModelLike = "",
+    model_id: str = "",
+    split: str = "",
+    offset: int = 0,
+    count: int = 0,
+    evaluation_data: DataLike | None = None,
+    mean: Sequence[float] = (),
+    std: Sequence[float] = (),
+    seed: int = 0,
+    device: str | None = None,
+    request_id: str = "",
+    validate_only: bool = False,
+    display_name: str = "",
+    **parameters: Value | None,
+) -> CreateJobRequest:
+    """Train a model: `train("mnist10k", "pgd_adversarial", architecture="wong_cnn", epsilon=0.2, epochs=20)`.
+
+    `parameters` are the fields of the defense's message and of Optimization. The model is judged on
+    `evaluation_data`, the dataset's "test" split unless said otherwise, and registered as `model_id`.
+    """
+    spec = requests.training(
+        requests.selection(dataset, split, offset, count),
+        defense,
+        parameters,
+        architecture=architecture,
+        initial_model=names.attacked(initial_model),
+        model_id=model_id,
+        evaluation_data=None if evaluation_data is None else requests.selection(evaluation_data),
+        mean=mean,
+        std=std,
+    )
+    fill([spec], {"seed": seed, "device": device})
+    return requests.create(spec, request_id=request_id, validate_only=validate_only, display_name=display_name)
+
+
+def evaluate(
+    models: ModelLike | Sequence[ModelLike],
+    dataset: DataLike,
+    attacks: Sequence[AttackLike] = (),
+    *,
+    curves: Sequence[CurveLike] = (),
+    split: str = "",
+    offset: int = 0,
+    count: int = 0,
+    seed: int = 0,
+    batch_size: int | None = None,
+    shard_size: int | None = None,
+    device: str | None = None,
+    request_id: str = "",
+    validate_only: bool = False,
+    display_name: str = "",
+) -> CreateJobRequest:
+    """Compare models under attacks: `evaluate(["a", "b"], "mnist10k", ["fgsm:epsilon=0.25", "pgd"])`.
+
+    A curve is an attack and its radii: "bim:steps=20@0,0.05,0.1" or `("bim:steps=20", [0, 0.05, 0.1])`.
+    """
+    several = models if isinstance(models, Sequence) and not isinstance(models, str) else [models]
+    spec = EvaluationSpec(
+        models=[names.attacked(model) for model in several],
+        data=requests.selection(dataset, split, offset, count),
+        attacks=[requests.attack(kind) for kind in attacks],
+        curves=[requests.curve(kind) for kind in curves],
+    )
+    fill([spec], {"seed": seed})
+    requests.execution(spec, batch_size=batch_size, shard_size=shard_size, device=device)
+    return requests.create(spec, request_id=request_id, validate_only=validate_only, display_name=display_name)
+
+
+def as_method(function: F, build: Callable[..., CreateJobRequest]) -> F:
+    """Give a client's method the name, the words and the arguments of the builder that it sends."""
+    described = inspect.signature(build, eval_str=False)
+    self = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    shown = described.replace(parameters=[self, *described.parameters.values()], return_annotation="Job")
+    function.__name__, function.__doc__ = build.__name__, build.__doc__
+    function.__signature__ = shown  # type: ignore[attr-defined] # inspect.signature and help() look here
+    return function

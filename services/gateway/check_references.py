@@ -1,0 +1,89 @@
+"""The checks of a request that need to know its models and datasets; whatever was not found is passed over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from sparring.v1 import attacks_pb2, datasets_pb2, jobs_pb2, models_pb2
+
+from services.errors import Violation
+from services.gateway.check_attacks import check_attack_on
+from services.gateway.check_signature import check_channels
+from services.gateway.references import References, models_of, selections_of
+from services.gateway.selections import check_selection_of
+
+
+def check_references(request: jobs_pb2.CreateJobRequest, found: References, *, max_samples: int) -> Iterator[Violation]:
+    """Check selections, shapes, classes and labels of a request against what its names stand for."""
+    for path, selection in selections_of(request).items():
+        dataset = found.datasets.get(selection.dataset)
+        if dataset is not None and dataset.splits:
+            wanted = "train" if path == "training.data" else "test"
+            yield from check_selection_of(selection, dataset, path, wanted=wanted, max_samples=max_samples)
+    yield from _check_fit(request, found)
+    for path, attack in _attacks_of(request).items():
+        for classes in sorted({model.signature.classes for model in found.models.values()}):
+            yield from check_attack_on(attack, classes, path)
+    if request.WhichOneof("spec") == "training":
+        yield from _check_training(request.training, found)
+
+
+def _check_fit(request: jobs_pb2.CreateJobRequest, found: References) -> Iterator[Violation]:
+    """Check that models and data have one input shape and one number of classes; the first that is known sets them."""
+    signatures = [
+        (path, f"model {name!r}", found.models[name].signature)
+        for path, name in models_of(request).items()
+        if name in found.models
+    ]
+    # A dataset that is being checked has no shape yet.
+    datasets = [
+        (f"{path}.dataset", f"dataset {selection.dataset!r}", found.datasets[selection.dataset])
+        for path, selection in selections_of(request).items()
+        if selection.dataset in found.datasets and found.datasets[selection.dataset].input_shape
+    ]
+    parts: list[tuple[str, str, models_pb2.ModelSignature | datasets_pb2.Dataset]] = [*datasets, *signatures]
+    for path, what, part in parts[1:]:
+        _, reference, first = parts[0]
+        if list(part.input_shape) != list(first.input_shape):
+            yield Violation(
+                path,
+                f"{what} has inputs of {_shape(part.input_shape)}, {reference} of {_shape(first.input_shape)}",
+            )
+        if part.classes != first.classes:
+            yield Violation(path, f"{what} has {part.classes} classes, {reference} has {first.classes}")
+
+
+def _check_training(spec: jobs_pb2.TrainingSpec, found: References) -> Iterator[Violation]:
+    """Check what only a training has: the id of its model, where it starts, and its normalisation."""
+    if found.id_taken:
+        yield Violation("training.model_id", f"there is a model {spec.model_id!r} already; choose another id")
+    model = found.models.get(spec.initial_model)
+    if model is not None and spec.architecture and spec.architecture != model.signature.architecture:
+        yield Violation(
+            "training.architecture",
+            f"the initial model is a {model.signature.architecture}, not a {spec.architecture}; leave one of them out",
+        )
+    if spec.initial_model:
+        for name, values in (("mean", spec.mean), ("std", spec.std)):
+            if values:
+                yield Violation(f"training.{name}", "the initial model brings its own; leave it empty")
+        return
+    dataset = found.datasets.get(spec.data.dataset)
+    if dataset is not None and dataset.input_shape:
+        yield from check_channels(spec.mean, spec.std, dataset.input_shape[0], "training")
+
+
+def _attacks_of(request: jobs_pb2.CreateJobRequest) -> dict[str, attacks_pb2.Attack]:
+    """Return every attack of a request, by its path."""
+    match request.WhichOneof("spec"):
+        case "attack":
+            return {"attack.attack": request.attack.attack}
+        case "evaluation":
+            table = {f"evaluation.attacks[{i}]": attack for i, attack in enumerate(request.evaluation.attacks)}
+            curves = {f"evaluation.curves[{i}].attack": c.attack for i, c in enumerate(request.evaluation.curves)}
+            return table | curves
+    return {}
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))

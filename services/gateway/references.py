@@ -1,0 +1,102 @@
+"""What the names in a request stand for, looked up at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from sparring.v1 import datasets_pb2, jobs_pb2, models_pb2
+
+from services.errors import FailedPrecondition, NotFound
+from services.gateway.names import bare, is_id
+from services.gateway.registry import Registry, ready
+
+Resource = TypeVar("Resource", models_pb2.Model, datasets_pb2.Dataset)
+Problem = NotFound | FailedPrecondition
+
+
+@dataclass(frozen=True, kw_only=True)
+class References:
+    """The models and datasets of a request by the text that names them; what can't be used is in `missing`, by path.
+
+    One that is there but not READY is in both, so that the checks can still say what else is wrong.
+    """
+
+    models: Mapping[str, models_pb2.Model] = field(default_factory=dict)
+    datasets: Mapping[str, datasets_pb2.Dataset] = field(default_factory=dict)
+    missing: Mapping[str, Problem] = field(default_factory=dict)
+    # Another model has the training's `model_id`.
+    id_taken: bool = False
+
+
+def models_of(request: jobs_pb2.CreateJobRequest) -> dict[str, str]:
+    """Return the text that names each model of a request, by its path."""
+    match request.WhichOneof("spec"):
+        case "attack":
+            return {"attack.model": request.attack.model}
+        case "evaluation":
+            return {f"evaluation.models[{index}]": name for index, name in enumerate(request.evaluation.models)}
+        case "training" if request.training.initial_model:
+            return {"training.initial_model": request.training.initial_model}
+    return {}
+
+
+def selections_of(request: jobs_pb2.CreateJobRequest) -> dict[str, datasets_pb2.DataSelection]:
+    """Return each selection of a request, by its path."""
+    match request.WhichOneof("spec"):
+        case "attack":
+            return {"attack.data": request.attack.data}
+        case "evaluation":
+            return {"evaluation.data": request.evaluation.data}
+        case "training":
+            found = {"training.data": request.training.data}
+            if request.training.HasField("evaluation_data"):
+                found["training.evaluation_data"] = request.training.evaluation_data
+            return found
+    return {}
+
+
+async def look_up(request: jobs_pb2.CreateJobRequest, registry: Registry) -> References:
+    """Look up every name of a request; a malformed one is left to the checks."""
+    models: dict[str, models_pb2.Model] = {}
+    datasets: dict[str, datasets_pb2.Dataset] = {}
+    missing: dict[str, Problem] = {}
+    searches = []
+    for path, name in models_of(request).items():
+        if bare(name, "jobs" if name.startswith("jobs/") else "models") is not None:
+            searches.append(_keep(registry.model_named(name), name, path, models, missing))
+    for path, selection in selections_of(request).items():
+        identifier = bare(selection.dataset, "datasets")
+        if identifier is not None:
+            searches.append(
+                _keep(registry.dataset(identifier), selection.dataset, f"{path}.dataset", datasets, missing)
+            )
+    _, taken = await asyncio.gather(asyncio.gather(*searches), _taken(request.training.model_id, registry))
+    return References(models=models, datasets=datasets, missing=missing, id_taken=taken)
+
+
+async def _keep(
+    search: Awaitable[Resource], name: str, path: str, found: dict[str, Resource], missing: dict[str, Problem]
+) -> None:
+    """Put what a search brings, or why it brings nothing usable, where it belongs."""
+    problem: Problem | None
+    try:
+        found[name] = await search
+        problem = ready(found[name])
+    except (NotFound, FailedPrecondition) as error:
+        problem = error
+    if problem is not None:
+        missing[path] = problem
+
+
+async def _taken(model_id: str, registry: Registry) -> bool:
+    """Tell whether a model has that id; none has an empty or a malformed one."""
+    if not is_id(model_id):
+        return False
+    try:
+        await registry.store.lookup(registry.tenant, "model", model_id)
+    except NotFound:
+        return False
+    return True

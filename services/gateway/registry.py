@@ -1,0 +1,106 @@
+"""Models and datasets by name, as they stand: the store's records, and what the job that checks them has come to."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TypeVar
+
+from google.rpc import code_pb2, status_pb2
+from sparring.v1 import datasets_pb2, jobs_pb2, models_pb2
+
+from services.errors import FailedPrecondition, NotFound
+from services.gateway import catalog
+from services.gateway.names import did_you_mean
+from services.jobs.record import JobRecord
+from services.jobs.states import TERMINAL, State
+from services.jobs.store import AsyncJobStore
+
+Checked = TypeVar("Checked", models_pb2.Model, datasets_pb2.Dataset)
+
+
+class Registry:
+    """Looks up what a tenant can name."""
+
+    def __init__(self, store: AsyncJobStore, tenant: str = "default") -> None:
+        self.store = store
+        self.tenant = tenant
+
+    async def model(self, identifier: str) -> models_pb2.Model:
+        """Return a model by its id; raises NotFound."""
+        record = await self.store.lookup(self.tenant, "model", identifier)
+        return await self.checked(models_pb2.Model.FromString(record))
+
+    async def model_named(self, name: str) -> models_pb2.Model:
+        """Return the model that a spec names: `models/{model}`, a bare id, or the training that made it."""
+        if not name.startswith("jobs/"):
+            return await self.model(name.removeprefix("models/"))
+        record = await self.store.get(self.tenant, name.removeprefix("jobs/"))
+        if record.kind != "training":
+            raise FailedPrecondition(f"{name} is no training, so it made no model", reason="NOT_A_TRAINING")
+        if record.state is not State.SUCCEEDED:
+            raise FailedPrecondition(
+                f"{name} is {record.state.name}; it has a model once it is SUCCEEDED", reason="MODEL_NOT_READY"
+            )
+        return await self.model(jobs_pb2.JobResult.FromString(record.result).model.removeprefix("models/"))
+
+    async def dataset(self, identifier: str) -> datasets_pb2.Dataset:
+        """Return a built-in, a mounted or an uploaded dataset by its id, in this order; raises NotFound."""
+        fixed = {**await self.mounted(), **catalog.built_in_datasets()}
+        if identifier in fixed:
+            return fixed[identifier]
+        try:
+            record = await self.store.lookup(self.tenant, "dataset", identifier)
+        except NotFound as error:
+            hint = did_you_mean(identifier, fixed)
+            raise NotFound("dataset", f"datasets/{identifier}", error.message + hint) from None
+        return await self.checked(datasets_pb2.Dataset.FromString(record))
+
+    async def mounted(self) -> dict[str, datasets_pb2.Dataset]:
+        """Return the folders that workers have announced, by id."""
+        datasets = [datasets_pb2.Dataset.FromString(record) for record in await self.store.mounts()]
+        return {dataset.name.removeprefix("datasets/"): dataset for dataset in datasets}
+
+    async def checked(self, resource: Checked) -> Checked:
+        """Return the resource as it stands: one that is CHECKING was rejected if the job that checks it failed."""
+        checking = type(resource).STATE_CHECKING
+        if resource.state != checking:
+            return resource
+        kind, identifier = resource.name.split("/")
+        try:
+            job = await self.store.get(self.tenant, resource.job.removeprefix("jobs/"))
+        except NotFound:
+            job = None
+        if job is not None and job.state not in TERMINAL:
+            return resource
+        if job is not None and job.state is State.SUCCEEDED:
+            # The check ended between the two reads; its commit wrote the record in the same step.
+            record = await self.store.lookup(self.tenant, "model" if kind == "models" else "dataset", identifier)
+            return type(resource).FromString(record)
+        resource.state = type(resource).STATE_REJECTED
+        resource.error.CopyFrom(_why(job, resource.name))
+        return resource
+
+    async def all_checked(self, resources: list[Checked]) -> list[Checked]:
+        """Return several resources as they stand."""
+        return list(await asyncio.gather(*(self.checked(resource) for resource in resources)))
+
+
+def ready(resource: models_pb2.Model | datasets_pb2.Dataset) -> FailedPrecondition | None:
+    """Return why jobs can't use a model or dataset yet, or None where they can."""
+    state = type(resource).State.Name(resource.state).removeprefix("STATE_")  # type: ignore[arg-type]
+    if state == "READY":
+        return None
+    if state == "CHECKING":
+        return FailedPrecondition(
+            f"{resource.name} is being checked; wait for {resource.job} to end", reason="NOT_READY"
+        )
+    return FailedPrecondition(f"{resource.name} was rejected: {resource.error.message}", reason="REJECTED")
+
+
+def _why(job: JobRecord | None, name: str) -> status_pb2.Status:
+    """Say why a check came to nothing."""
+    if job is not None and job.error:
+        return status_pb2.Status.FromString(job.error)
+    cause = "was cancelled" if job is not None else "is gone"
+    message = f"the check of {name} {cause}; delete it and register it again"
+    return status_pb2.Status(code=code_pb2.FAILED_PRECONDITION, message=message)

@@ -1,0 +1,116 @@
+"""From what the Redis functions answer to what `record` names. Pure: no connection, no clock."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from google.protobuf import any_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from services.jobs.record import Event, JobLane, JobRecord, Kind, Lease, UnitResult, WorkerRecord
+from services.jobs.states import State
+
+ERROR_DOMAIN = "sparring"
+
+
+def job(flat: Sequence[bytes] | Mapping[bytes, bytes]) -> JobRecord:
+    """A job from its hash, as pairs in a row or as a mapping."""
+    fields = dict(flat) if isinstance(flat, Mapping) else dict(zip(flat[::2], flat[1::2], strict=True))
+    progress = json.loads(fields[b"progress"])
+    return JobRecord(
+        id=fields[b"id"].decode(),
+        tenant=fields[b"tenant"].decode(),
+        kind=cast("Kind", fields[b"kind"].decode()),
+        lane=cast("JobLane", fields[b"lane"].decode()),
+        state=State(int(fields[b"state"])),
+        spec=fields[b"spec"],
+        units=int(fields[b"units"]),
+        units_done=progress["units_done"],
+        version=int(fields[b"version"]),
+        created_ms=int(fields[b"created"]),
+        started_ms=_whole(fields.get(b"started")),
+        ended_ms=_whole(fields.get(b"ended")),
+        last_event=int(fields[b"last_event"]),
+        display_name=fields[b"display_name"].decode(),
+        error=_error(fields),
+        result=fields.get(b"result", b""),
+        progress=progress,
+        registered=fields.get(b"registered", b"").decode(),
+    )
+
+
+def _whole(text: bytes | None) -> int | None:
+    return None if text is None else int(text)
+
+
+def _error(fields: Mapping[bytes, bytes]) -> bytes:
+    lost = fields.get(b"lost")
+    return fields.get(b"error", b"") if lost is None else quarantine_status(**json.loads(lost))
+
+
+def quarantine_status(*, unit: int, attempts: int, worker: str) -> bytes:
+    """The google.rpc.Status of a job whose unit was lost too often."""
+    detail = any_pb2.Any()
+    detail.Pack(
+        error_details_pb2.ErrorInfo(
+            reason="UNIT_LOST",
+            domain=ERROR_DOMAIN,
+            metadata={"unit": str(unit), "attempts": str(attempts), "worker": worker},
+        )
+    )
+    message = (
+        f"unit {unit} was lost with its worker {attempts} times, the last time with {worker}; "
+        "see that worker's log (out of memory?), then retry the job"
+    )
+    return status_pb2.Status(code=code_pb2.ABORTED, message=message, details=[detail]).SerializeToString(
+        deterministic=True
+    )
+
+
+def lease(reply: Sequence[Any]) -> Lease:
+    """A lease from the answer of `claim`."""
+    job_id, tenant, unit, units, token, attempt, kind, spec, checkpoint, deadline_ms = reply
+    return Lease(
+        job_id=job_id.decode(),
+        tenant=tenant.decode(),
+        unit=unit,
+        units=units,
+        token=int(token),
+        attempt=attempt,
+        closing=unit == units,
+        kind=cast("Kind", kind.decode()),
+        spec=spec,
+        checkpoint=checkpoint.decode() if checkpoint else None,
+        deadline_ms=int(deadline_ms),
+    )
+
+
+def event(entry: tuple[bytes, Mapping[bytes, bytes]]) -> Event:
+    """An event from its entry in the stream."""
+    number, fields = entry
+    payload = json.loads(fields[b"p"])
+    error = quarantine_status(**payload.pop("lost")) if "lost" in payload else fields[b"e"]
+    if error:
+        payload["error"] = base64.b64encode(error).decode()
+    return Event(
+        id=int(number.partition(b"-")[0]), time_ms=int(fields[b"ms"]), type=fields[b"t"].decode(), payload=payload
+    )
+
+
+def unit_results(flat: Sequence[bytes], units: int) -> list[UnitResult]:
+    """The committed units in their order, without the closing one, whose result is the job's."""
+    found = []
+    for number, text in zip(flat[::2], flat[1::2], strict=True):
+        _token, digest, stats = json.loads(text)
+        if int(number) < units:
+            found.append(UnitResult(unit=int(number), digest=digest, stats=json.loads(stats)))
+    return sorted(found, key=lambda result: result.unit)
+
+
+def worker(text: bytes) -> WorkerRecord:
+    """A worker from its entry: the server's time of its last word, then its record."""
+    seen_ms, _, record = text.partition(b" ")
+    return WorkerRecord(**{**json.loads(record), "last_seen_ms": int(seen_ms)})

@@ -1,0 +1,162 @@
+"""What the store takes and gives: plain frozen values, times in milliseconds of the server's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Literal, TypeVar
+
+from services.jobs.states import State
+
+T = TypeVar("T")
+Kind = Literal["attack", "training", "evaluation", "intake"]
+JobLane = Literal["any", "cpu", "gpu"]
+
+
+class Verdict(Enum):
+    """What a worker that renews its lease is told."""
+
+    OK = "OK"
+    LOST = "LOST"
+    CANCEL = "CANCEL"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewJob:
+    """A job to accept. `id` is made by the caller, so that a repeated submit is the same submit.
+
+    Units 0 to `units` - 1 are handed out first, the closing unit (number `units`) once all of them are committed.
+    `request_id` may be empty; `spec_hash` says whether two submits ask for the same.
+    """
+
+    id: str
+    tenant: str = "default"
+    kind: Kind
+    lane: JobLane = "any"
+    spec: bytes
+    spec_hash: str
+    request_id: str = ""
+    units: int
+    display_name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRecord:
+    """A job as it stands. `error` is a google.rpc.Status, `result` a sparring.v1.JobResult, both serialized.
+
+    `units` leaves the closing unit out; `units_done` counts it once it is done. `registered` is the id under which the
+    model or dataset that the job made is known.
+    """
+
+    id: str
+    tenant: str
+    kind: Kind
+    lane: JobLane
+    state: State
+    spec: bytes
+    units: int
+    units_done: int
+    version: int
+    created_ms: int
+    started_ms: int | None
+    ended_ms: int | None
+    last_event: int
+    display_name: str
+    error: bytes
+    result: bytes
+    progress: dict[str, Any]
+    registered: str = ""
+
+    @property
+    def etag(self) -> str:
+        """What `cancel` and `delete` compare: changes with every change of state."""
+        return str(self.version)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """A unit that a worker may work on until `deadline_ms`, and the token that proves it."""
+
+    job_id: str
+    tenant: str
+    unit: int
+    units: int
+    token: int
+    attempt: int
+    closing: bool
+    kind: Kind
+    spec: bytes
+    checkpoint: str | None
+    deadline_ms: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that happened to a job, numbered from 1 without gaps.
+
+    state     {state, error?}: the State's number; the error in base64
+    progress  {fraction, units_done, units_total, remaining_seconds?, message}
+    unit      {unit, kind: claimed|committed|released|lost, worker, attempt}
+    metric    {name, value, step}
+    gap       {}: events up to and with this number are no longer held (made by `watch`, never stored)
+    """
+
+    id: int
+    time_ms: int
+    type: str
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerRecord:
+    """A worker that has made itself known; `unit` is "job/unit" while it works."""
+
+    id: str
+    lane: Literal["cpu", "gpu"]
+    device_name: str
+    unit: str | None
+    last_seen_ms: int
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitResult:
+    """What a committed unit left: the digest of its artifact, and figures that the artifact must not hold (timings)."""
+
+    unit: int
+    digest: str
+    stats: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registration:
+    """A model or dataset to make known under `id`, or under `fallback_id` where the id belongs to another job.
+
+    `record` is its serialized message, `fallback_record` the one that carries the other name. `pins` are the artifacts
+    that must not lapse as long as it is registered.
+    """
+
+    kind: Literal["model", "dataset"]
+    id: str
+    record: bytes
+    fallback_id: str | None = None
+    fallback_record: bytes | None = None
+    pins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueuePosition:
+    """Why a queued job waits: who is before it, who could take it, and whether a worker of it was lost."""
+
+    jobs_ahead: int
+    workers_listening: int
+    recovering: bool
+
+
+class Page(list[T]):
+    """A page of a longer list; `cursor` leads to the next one, 0 says that there is none."""
+
+    def __init__(self, items: Iterable[T] = (), cursor: int = 0) -> None:
+        super().__init__(items)
+        self.cursor = cursor

@@ -1,0 +1,100 @@
+"""The calls that concern names, workers and housekeeping: see `calls`."""
+
+# ruff: noqa: D103 - each function builds the call of the method of `JobStore` that has its name, and is described there
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from services.errors import AlreadyExists, NotFound
+from services.jobs import parsing
+from services.jobs.calls import Call, function, key, registration_fields
+from services.jobs.record import Page, Registration, WorkerRecord
+
+
+def _nothing(_: Any) -> None:
+    return None
+
+
+def register(tenant: str, registration: Registration, owner: str, artifact_ttl_ms: int) -> Call[str]:
+    def parse(reply: Sequence[bytes]) -> str:
+        if reply[0] == b"TAKEN":
+            raise AlreadyExists(f"another {registration.kind} is named {registration.id!r}; choose another name")
+        return reply[1].decode()
+
+    return function("register", tenant, owner, *registration_fields(registration, artifact_ttl_ms), parse=parse)
+
+
+def lookup(tenant: str, kind: str, name: str) -> Call[bytes]:
+    def parse(reply: bytes | None) -> bytes:
+        if reply is None:
+            raise _no_entry(kind, name)
+        return reply
+
+    return Call(("HGET", key(f"reg:{tenant}:{kind}:record"), name), parse)
+
+
+def registered(tenant: str, kind: str, cursor: int, limit: int) -> Call[Page[bytes]]:
+    return function(
+        "registered", tenant, kind, cursor, limit, parse=lambda reply: Page(reply[1], int(reply[0])), reads=True
+    )
+
+
+def unregister(tenant: str, kind: str, name: str, operation: str, artifact_ttl_ms: int) -> Call[None]:
+    def parse(reply: Sequence[bytes]) -> None:
+        if reply[0] == b"NOT_FOUND":
+            raise _no_entry(kind, name)
+
+    return function("unregister", tenant, kind, name, operation, artifact_ttl_ms, parse=parse)
+
+
+def _no_entry(kind: str, name: str) -> NotFound:
+    return NotFound(kind.capitalize(), f"{kind}s/{name}")
+
+
+def announce_mount(record: bytes, name: str) -> Call[None]:
+    return Call(("HSET", key("mounts"), name, record), _nothing)
+
+
+def mounts() -> Call[list[bytes]]:
+    return Call(("HGETALL", key("mounts")), lambda reply: [reply[name] for name in sorted(reply)])
+
+
+def announce(worker: WorkerRecord, ttl_ms: int) -> Call[None]:
+    busy = "0" if worker.unit is None else "1"
+    return function("announce", worker.id, worker.lane, json.dumps(asdict(worker)), busy, ttl_ms, parse=_nothing)
+
+
+def forget_worker(worker_id: str) -> Call[None]:
+    return function("forget_worker", worker_id, parse=_nothing)
+
+
+def workers() -> Call[list[WorkerRecord]]:
+    return function("workers", parse=lambda reply: [parsing.worker(text) for text in reply])
+
+
+def ready_units() -> Call[int]:
+    return function("ready", parse=int, reads=True)
+
+
+def reap(limit: int) -> Call[int]:
+    return function("reap", limit, parse=int)
+
+
+def expire(limit: int, kept_ms: int) -> Call[int]:
+    return function("expire", limit, kept_ms, parse=int)
+
+
+def ring(lane: str) -> Call[int]:
+    return function("ring", lane, parse=int)
+
+
+def version() -> Call[str]:
+    return function("version", parse=lambda reply: str(reply.decode()), reads=True)
+
+
+def load(code: str) -> Call[None]:
+    return Call(("FUNCTION", "LOAD", "REPLACE", code), _nothing)

@@ -1,0 +1,241 @@
+"""The jobs in Redis, for threads. `AsyncJobStore` (in `aio`, also named here) has the same methods for asyncio.
+
+Both only send what `calls` and its neighbours build; a call is one round trip. Every method may raise Unavailable.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Mapping
+from typing import Any, TypeVar
+
+from services.connection import MemoryGauge, Redis, translated
+from services.errors import Unavailable
+from services.jobs import calls, functions, registry_calls, unit_calls
+from services.jobs.aio import AsyncJobStore
+from services.jobs.record import (
+    Event,
+    JobRecord,
+    Lease,
+    NewJob,
+    Page,
+    QueuePosition,
+    Registration,
+    UnitResult,
+    Verdict,
+    WorkerRecord,
+)
+from services.jobs.states import State
+from services.settings import StoreSettings
+
+__all__ = ["AsyncJobStore", "JobStore"]
+
+T = TypeVar("T")
+
+
+class JobStore:
+    """Every change of state is one Redis function, so any number of processes may use it at once."""
+
+    def __init__(self, redis: Redis, settings: StoreSettings | None = None) -> None:
+        self._redis = redis
+        self._settings = StoreSettings() if settings is None else settings
+        self._gauge = MemoryGauge(self._settings)
+        self._artifact_ttl_ms = round(self._settings.artifact_ttl_s * 1000)
+
+    def _run(self, call: calls.Call[T]) -> T:
+        with translated():
+            reply = self._redis.execute_command(*call.command)
+        return call.parse(reply)
+
+    # The functions themselves
+
+    def load_functions(self) -> None:
+        """Load the Redis functions unless the server holds these, or those of a later generation."""
+        if functions.needs_loading(self.loaded_version()):
+            self._run(registry_calls.load(functions.library()))
+
+    def loaded_version(self) -> str | None:
+        """The version that the server holds; None where it holds none."""
+        try:
+            return self._run(registry_calls.version())
+        except Unavailable as error:
+            if error.reason == "FUNCTIONS_MISSING":
+                return None
+            raise
+
+    # What clients ask for
+
+    def submit(self, job: NewJob, registration: Registration | None = None) -> JobRecord:
+        """Accept a job and ring for it; the same submit again answers with the same job.
+
+        `registration` is written with it, owned by it. InvalidArgument REQUEST_ID_REUSED: the request id came with
+        another spec_hash in the last 24 h. AlreadyExists: the job's or the registration's name is taken.
+        ResourceExhausted: the store is too full for new work.
+        """
+        if self._gauge.due():
+            with translated():
+                self._gauge.note(self._redis.info("memory"))
+        self._gauge.admit()
+        return self._run(calls.submit(job, registration, self._artifact_ttl_ms))
+
+    def get(self, tenant: str, job_id: str) -> JobRecord:
+        """A job as it stands. NotFound."""
+        return self._run(calls.get(tenant, job_id))
+
+    def list(
+        self,
+        tenant: str,
+        *,
+        before: int = 0,
+        limit: int = 100,
+        states: Collection[State] | None = None,
+        kinds: Collection[str] | None = None,
+        earliest_ms: int = 0,
+        latest_ms: int | None = None,
+    ) -> Page[JobRecord]:
+        """Jobs, newest first, from the cursor `before` on; times are inclusive bounds of `created_ms`.
+
+        A page with a cursor may be short, or empty, where the filter matches little.
+        """
+        return self._run(
+            calls.list_jobs(
+                tenant,
+                before=before,
+                limit=limit,
+                states=states,
+                kinds=kinds,
+                earliest_ms=earliest_ms,
+                latest_ms=latest_ms,
+            )
+        )
+
+    def cancel(self, tenant: str, job_id: str, etag: str = "") -> JobRecord:
+        """Ask for the end of a job. NotFound; FailedPrecondition: it ended otherwise; Aborted: the etag is old."""
+        return self._run(calls.cancel(tenant, job_id, etag))
+
+    def retry(self, tenant: str, job_id: str) -> JobRecord:
+        """Queue a failed, cancelled or quarantined job again; committed units are kept. NotFound, FailedPrecondition."""
+        return self._run(calls.retry(tenant, job_id, uuid.uuid4().hex))
+
+    def delete(self, tenant: str, job_id: str, etag: str = "") -> None:
+        """Forget an ended job. NotFound; FailedPrecondition: it has not ended; Aborted: the etag is old."""
+        self._run(calls.delete(tenant, job_id, etag, uuid.uuid4().hex))
+
+    def unit_results(self, tenant: str, job_id: str) -> list[UnitResult]:
+        """What the committed units left, in the order of the units. NotFound."""
+        return self._run(calls.unit_results(tenant, job_id))
+
+    def events(self, job_id: str, after: int, limit: int) -> list[Event]:
+        """At most `limit` events after number `after`; none where the job is not known."""
+        return self._run(calls.events(job_id, after, limit))
+
+    def position(self, record: JobRecord) -> QueuePosition:
+        """Why a queued job waits; all zero for one that does not."""
+        return self._run(calls.position(record.id))
+
+    # What workers do
+
+    def claim(self, claim_id: str, worker: str, lane: str, lease_ms: int) -> Lease | None:
+        """The next unit of the worker's lane or of `any`; None where there is none.
+
+        Within ten minutes the same `claim_id` answers with the same lease, so a lost answer loses no unit.
+        """
+        return self._run(unit_calls.claim(claim_id, worker, lane, lease_ms))
+
+    def renew(
+        self,
+        lease: Lease,
+        worker: str,  # noqa: ARG002 - the token says who it is
+        lease_ms: int,
+        *,
+        progress: Mapping[str, Any] | None = None,
+        checkpoint: str | None = None,
+    ) -> Verdict:
+        """Keep a lease for `lease_ms` more; `progress` is {fraction, message}, `checkpoint` a digest to resume from."""
+        return self._run(unit_calls.renew(lease, lease_ms, progress, checkpoint))
+
+    def metric(self, lease: Lease, name: str, value: float, step: int) -> None:
+        """Tell a figure. LeaseLost."""
+        self._run(unit_calls.metric(lease, name, value, step))
+
+    def commit(self, lease: Lease, worker: str, digest: str, stats: Mapping[str, Any]) -> bool:
+        """Keep a unit's result; False where this lease has committed the same digest before.
+
+        The last commit opens the closing unit. LeaseLost; FailedPrecondition: it has committed another digest.
+        """
+        return self._run(unit_calls.commit(lease, worker, digest, stats))
+
+    def finish(self, lease: Lease, worker: str, result: bytes, registration: Registration | None) -> str:
+        """End a job as SUCCEEDED, from its closing unit; the id that was registered, "" for none.
+
+        Where the job is being cancelled, it counts as `stopped`. LeaseLost; AlreadyExists: no name is free.
+        """
+        return self._run(unit_calls.finish(lease, worker, result, registration, self._artifact_ttl_ms))
+
+    def fail(self, lease: Lease, worker: str, error: bytes, registration: Registration | None = None) -> str:
+        """End a job as FAILED, from any unit; its other leases are lost. Otherwise as `finish`."""
+        return self._run(unit_calls.fail(lease, worker, error, registration, self._artifact_ttl_ms))
+
+    def release(self, lease: Lease, worker: str) -> None:
+        """Give a unit back; the attempt is not charged. LeaseLost."""
+        self._run(unit_calls.release(lease, worker))
+
+    def stopped(self, lease: Lease, worker: str) -> None:
+        """Say that work on a unit has stopped for a cancel. LeaseLost; FailedPrecondition: nobody cancelled."""
+        self._run(unit_calls.stopped(lease, worker))
+
+    # Names
+
+    def register(self, tenant: str, registration: Registration, owner: str = "") -> str:
+        """Make a record known and return its id; `owner` is the job that may rewrite it. AlreadyExists."""
+        return self._run(registry_calls.register(tenant, registration, owner, self._artifact_ttl_ms))
+
+    def lookup(self, tenant: str, kind: str, name: str) -> bytes:
+        """A record by its id. NotFound."""
+        return self._run(registry_calls.lookup(tenant, kind, name))
+
+    def registered(self, tenant: str, kind: str, cursor: int = 0, limit: int = 100) -> Page[bytes]:
+        """Records, newest first, from a cursor on."""
+        return self._run(registry_calls.registered(tenant, kind, cursor, limit))
+
+    def unregister(self, tenant: str, kind: str, name: str) -> None:
+        """Forget a record; its artifacts may lapse. NotFound."""
+        self._run(registry_calls.unregister(tenant, kind, name, uuid.uuid4().hex, self._artifact_ttl_ms))
+
+    def announce_mount(self, record: bytes, name: str) -> None:
+        """Make a mounted dataset known."""
+        self._run(registry_calls.announce_mount(record, name))
+
+    def mounts(self) -> list[bytes]:  # type: ignore[valid-type] - `list` is a method above
+        """The mounted datasets, by name."""
+        return self._run(registry_calls.mounts())
+
+    # Workers and housekeeping
+
+    def announce(self, worker: WorkerRecord, ttl_s: float) -> None:
+        """Say that a worker lives, for `ttl_s`; `last_seen_ms` is set by the server."""
+        self._run(registry_calls.announce(worker, round(ttl_s * 1000)))
+
+    def forget_worker(self, worker_id: str) -> None:
+        """Say that a worker is gone."""
+        self._run(registry_calls.forget_worker(worker_id))
+
+    def workers(self) -> list[WorkerRecord]:  # type: ignore[valid-type]
+        """The workers that live."""
+        return self._run(registry_calls.workers())
+
+    def ready_units(self) -> int:
+        """Units that could be claimed now."""
+        return self._run(registry_calls.ready_units())
+
+    def reap(self, limit: int = 100) -> int:
+        """Take back at most `limit` leases that were not renewed; how many there were."""
+        return self._run(registry_calls.reap(limit))
+
+    def expire(self, limit: int = 100) -> int:
+        """Forget ended jobs, artifacts and uploads whose time is over, at most `limit` of each; how many."""
+        return self._run(registry_calls.expire(limit, round(self._settings.event_ttl_s * 1000)))
+
+    def ring(self, lane: str) -> int:
+        """Ring for ready units of a lane that lack a bell; how often it rang."""
+        return self._run(registry_calls.ring(lane))

@@ -1,0 +1,119 @@
+"""docker-compose.yml of this repository, brought up as a user would, with the means to disturb it."""
+
+import contextlib
+import json
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .engine import Engine, run
+from .images import PYTHON, PYTHON_WHEELS, base_images
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = "sparring-system"
+BUILD_S = 900.0
+UP_S = 180.0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One deployment: redis, a gateway, and any number of workers."""
+
+    engine: Engine
+    files: tuple[Path, ...]
+    port: int
+
+    @property
+    def target(self) -> str:
+        """Where its gateway listens."""
+        return f"127.0.0.1:{self.port}"
+
+    def compose(self, *arguments: str, timeout_s: float = UP_S, check: bool = True) -> str:
+        """Run Compose on it."""
+        files = [word for file in self.files for word in ("--file", str(file))]
+        command = [*self.engine.compose, "--project-name", PROJECT, *files, *arguments]
+        return run(command, env=self.engine.env, timeout_s=timeout_s, check=check, cwd=ROOT)
+
+    def up(self, workers: int) -> None:
+        """Start what does not run, with so many workers; return when every container is healthy."""
+        self.compose("up", "--detach", "--no-build", "--scale", f"worker={workers}")
+        wanted = {"redis": 1, "gateway": 1, "worker": workers}
+        wait_until(lambda: {service: len(self.healthy(service)) for service in wanted} == wanted, UP_S, "all healthy")
+
+    def containers(self, service: str) -> list[str]:
+        """Return the ids of a service's running containers."""
+        labels = {"project": PROJECT, "service": service}
+        filters = [f"--filter=label=com.docker.compose.{key}={value}" for key, value in labels.items()]
+        return self.engine.docker("ps", "--quiet", "--no-trunc", *filters).split()
+
+    def healthy(self, service: str) -> list[str]:
+        """Return the ids of a service's healthy containers."""
+        return [one for one in self.containers(service) if self.inspect(one)["State"]["Health"]["Status"] == "healthy"]
+
+    def inspect(self, container: str) -> dict[str, Any]:
+        """Return all that the engine knows of a container or an image."""
+        return json.loads(self.engine.docker("inspect", container))[0]
+
+    def kill(self, container: str) -> None:
+        """Kill a container as a crash would; the engine does not restart what was killed through it."""
+        self.engine.docker("kill", "--signal", "KILL", container)
+
+    def save_logs(self, folder: Path) -> None:
+        """Write what each container printed, and the engine's view of it."""
+        folder.mkdir(parents=True, exist_ok=True)
+        listed = self.engine.docker(
+            "ps", "--all", f"--filter=label=com.docker.compose.project={PROJECT}", "--format={{.Names}}"
+        )
+        for name in listed.split():
+            (folder / f"{name}.log").write_text(self.engine.docker("logs", "--timestamps", name, check=False))
+            (folder / f"{name}.json").write_text(self.engine.docker("inspect", name, check=False))
+
+    def down(self) -> None:
+        """Take everything away, volumes too."""
+        self.compose("down", "--volumes", "--remove-orphans")
+
+
+def wait_until(true: Any, timeout_s: float, what: str) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < deadline, f"not after {timeout_s:.0f} s: {what}"
+        time.sleep(0.3)
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def deployment(engine: Engine, failures: Path) -> Iterator[Stack]:
+    """Build the images, bring the deployment up with one worker, and take it away in the end."""
+    bases = base_images(engine)
+    port = free_port()
+    worker_base = PYTHON_WHEELS if engine.has_image(PYTHON_WHEELS) else PYTHON
+    variables = {
+        **bases,
+        "SPARRING_SYSTEM_WORKER_BASE": worker_base,
+        "SPARRING_GATEWAY_IMAGE": "sparring-system/gateway",
+        "SPARRING_WORKER_IMAGE": "sparring-system/worker",
+        "SPARRING_PORT": str(port),
+    }
+    files = [ROOT / "docker-compose.yml", *([Path(__file__).with_name("build.yml")] if bases else [])]
+    quiet = {key: value for key, value in engine.env.items() if not key.startswith("SPARRING_")}
+    stack = Stack(Engine({**quiet, **variables}, engine.compose), tuple(files), port)
+    stack.compose("build", "gateway", "worker", timeout_s=BUILD_S)
+    stack.down()
+    try:
+        stack.up(workers=1)
+        yield stack
+    except AssertionError:
+        stack.save_logs(failures / "deployment")
+        raise
+    finally:
+        stack.down()

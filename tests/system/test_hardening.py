@@ -1,0 +1,72 @@
+"""What a container may do is what it needs, whoever gets into it."""
+
+import pytest
+
+from .stack import Stack
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]
+
+SERVICES = ("redis", "gateway", "worker")
+
+
+def the(stack: Stack, service: str) -> str:
+    """The id of the first container of a service."""
+    return stack.containers(service)[0]
+
+
+def execute(stack: Stack, service: str, *command: str) -> str:
+    return stack.engine.docker("exec", the(stack, service), *command, check=False).strip()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_it_runs_as_a_user_without_rights(stack: Stack, service: str) -> None:
+    assert execute(stack, service, "id", "-u") == "10001"
+    status = execute(stack, service, "cat", "/proc/1/status")
+    assert "CapEff:\t0000000000000000" in status
+    assert "CapBnd:\t0000000000000000" in status
+    assert "NoNewPrivs:\t1" in status
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_its_root_file_system_cannot_be_written(stack: Stack, service: str) -> None:
+    assert "Read-only file system" in execute(stack, service, "touch", "/etc/probe")
+    assert execute(stack, service, "touch", "/tmp/probe") == ""
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_it_cannot_fill_the_machine_with_processes(stack: Stack, service: str) -> None:
+    assert 0 < stack.inspect(the(stack, service))["HostConfig"]["PidsLimit"] <= 512
+
+
+@pytest.mark.parametrize(("service", "published"), [("redis", []), ("worker", []), ("gateway", ["127.0.0.1"])])
+def test_only_the_gateway_is_published_and_only_to_this_machine(
+    stack: Stack, service: str, published: list[str]
+) -> None:
+    ports = stack.inspect(the(stack, service))["NetworkSettings"]["Ports"]
+    assert [binding["HostIp"] for bindings in ports.values() for binding in bindings or ()] == published
+
+
+@pytest.mark.parametrize("service", ["redis", "worker"])
+def test_it_has_no_way_out(stack: Stack, service: str) -> None:
+    routes = execute(stack, service, "cat", "/proc/net/route").splitlines()[1:]
+    assert len(routes) == 1
+    assert routes[0].split()[1] != "00000000", "there is a default route"
+
+
+def test_redis_answers_nobody_without_the_password(stack: Stack) -> None:
+    assert "NOAUTH" in execute(stack, "redis", "redis-cli", "ping")
+
+
+def test_redis_keeps_what_it_has_answered(stack: Stack) -> None:
+    login = 'REDISCLI_AUTH="$(cat /var/lib/sparring/secrets/redis-password)"'
+    asked = execute(stack, "redis", "sh", "-c", f"{login} redis-cli CONFIG GET 'a*' 'maxmemory*'").split()
+    settings = dict(zip(asked[::2], asked[1::2], strict=True))
+    assert settings["appendonly"] == "yes"
+    assert settings["appendfsync"] == "always"
+    assert settings["maxmemory-policy"] == "noeviction"
+    assert int(settings["maxmemory"]) > 0
+
+
+def test_the_gateways_image_has_no_pytorch(stack: Stack) -> None:
+    program = "import importlib.util as u; print([m for m in ('torch', 'numpy', 'workers') if u.find_spec(m)])"
+    assert execute(stack, "gateway", "python", "-c", program) == "[]"

@@ -1,0 +1,156 @@
+"""The Celery worker: `celery -A workers.app worker -Q cpu --without-gossip --without-mingle --without-heartbeat`.
+
+Celery starts one child process, hands it the bells, and starts another when it dies. What is worked on, and whether it
+was done, is decided by the leases (`workers.lease`). Only the child imports torch: the parent stays small, holds no
+thread that a fork could hurt, and survives a crash of the computation.
+
+    SPARRING_LANE=gpu ... -Q gpu      one such process for each GPU; it takes the first GPU that no other holds
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import secrets
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from celery import Celery
+from celery.signals import worker_init, worker_process_init, worker_process_shutdown, worker_shutting_down
+from kombu import Queue
+
+from services.artifacts.store import ArtifactStore
+from services.connection import connect
+from services.jobs import doorbell
+from services.jobs.record import WorkerRecord
+from services.jobs.store import JobStore
+from services.settings import StoreSettings, WorkerSettings
+from workers.lease import Drain, Heartbeat, Limits, Presence, Worker
+
+logger = logging.getLogger(__name__)
+
+DRAIN_VARIABLE = "SPARRING_DRAIN_FILE"
+
+
+def broker_url(settings: StoreSettings) -> str:
+    """The store's address as Celery takes it, password included."""
+    if settings.redis_password is None:
+        return settings.redis_url
+    parts = urlsplit(settings.redis_url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f":{quote(settings.redis_password, safe='')}@{host}"))
+
+
+def configuration(settings: WorkerSettings) -> dict[str, Any]:
+    """Celery as a doorbell: no results, no events, no remote control, nothing fetched ahead."""
+    return {
+        "broker_url": broker_url(settings.store),
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_transport_options": {
+            "socket_timeout": 10,
+            "socket_connect_timeout": 5,
+            "socket_keepalive": True,
+            "health_check_interval": 15,
+            "global_keyprefix": doorbell.KEY_PREFIX,
+        },
+        "task_queues": [Queue(lane, routing_key=lane) for lane in doorbell.LANES],
+        "task_default_queue": settings.lane,
+        # Early ack: a message that is lost with its worker is rung again, one that is repeated finds nothing to claim.
+        "task_acks_late": False,
+        "task_ignore_result": True,
+        "task_store_errors_even_if_ignored": False,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "result_backend": None,
+        "worker_concurrency": 1,
+        "worker_pool": "prefork",
+        # Spawned, not forked: torch and CUDA do not survive a fork.
+        "worker_pool_start_method": "spawn",
+        # The import of torch counts; a GPU that is not free yet is waited for.
+        "worker_proc_alive_timeout": 120.0,
+        "worker_prefetch_multiplier": 1,
+        "worker_disable_prefetch": True,
+        "worker_enable_remote_control": False,
+        "worker_send_task_events": False,
+        "worker_max_tasks_per_child": 10_000,
+    }
+
+
+app = Celery("sparring")
+app.conf.update(configuration(WorkerSettings.from_env()))
+
+
+class _Child:
+    """What the computing process holds from its start to its end."""
+
+    worker: Worker | None = None
+
+
+@worker_init.connect
+def _agree_on_the_sign(**_: object) -> None:
+    """In the parent, before its child starts: agree with it on the file that means "shut down"."""
+    default = Path(tempfile.gettempdir()) / f"sparring-drain-{os.getpid()}"
+    Drain(Path(os.environ.setdefault(DRAIN_VARIABLE, str(default)))).clear()
+
+
+@worker_shutting_down.connect
+def _give_the_sign(**_: object) -> None:
+    """In the parent, at SIGTERM: Celery waits for the child's task to end, and this makes it end soon."""
+    Drain(Path(os.environ[DRAIN_VARIABLE])).request()
+
+
+@worker_process_init.connect
+def _begin(**_: object) -> None:
+    """In the child: import torch, take a device, say that a worker is there."""
+    # Imported here, as the parent must not load torch.
+    from workers.run import Context, device, run_unit
+
+    settings = WorkerSettings.from_env()
+    here = device.take(settings.lane, settings.threads)
+    redis = connect(settings.store)
+    store = JobStore(redis, settings.store)
+    context = Context(
+        artifacts=ArtifactStore(redis, settings.store), store=store, device=here.device, data_root=settings.data_root
+    )
+    record = WorkerRecord(
+        id=f"{platform.node()}-{os.getpid()}-{secrets.token_hex(2)}",
+        lane=settings.lane,
+        device_name=here.name,
+        unit=None,
+        last_seen_ms=0,
+        versions={name: version(name) for name in ("sparring", "torch")} | {"python": platform.python_version()},
+    )
+    presence = Presence(store, record, _path(settings.heartbeat_file))
+    _Child.worker = Worker(
+        store=store,
+        presence=presence,
+        drain=Drain(_path(settings.drain_file)),
+        run=lambda lease, heartbeat: run_unit(lease, heartbeat, context),
+        limits=Limits(lease_s=settings.lease_s),
+    )
+    context.announce_mounts()
+    presence.start()
+    logger.info("ready on %s", here.name)
+
+
+@worker_process_shutdown.connect
+def _end(**_: object) -> None:
+    """In the child, at its end."""
+    if _Child.worker is not None:
+        _Child.worker.presence.stop()
+
+
+@app.task(name=doorbell.TASK)
+def bell(*_: object, **__: object) -> int:
+    """Something may be ready: claim, run, write down, until nothing is claimable. Returns how many units there were."""
+    assert _Child.worker is not None, "Celery starts the child before it hands it a bell"
+    return _Child.worker.serve()
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)

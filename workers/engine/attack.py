@@ -1,0 +1,121 @@
+"""Run any attack over any number of samples: batches, seeds, cost, cancelling and verification live here.
+
+What a caller can count on, whatever the attack:
+
+* The model is given back as it was lent (`frozen`), also where the attack raises or is interrupted.
+* Every result is checked by itself: ball, box, finite, label by a fresh float32 forward.
+* A sample's noise and target depend on the seed and its id alone, and its batch is fixed by `batch_size`; so the same
+  plan gives the same bytes on the same kind of device, wherever and in whatever order its batches run.
+* `survivors_only` spares the samples that are broken already. It changes the cost and not the outcome: both ways the
+  first point that reaches the goal is kept. (The sizes of the batches differ, and with them the last bit of a logit.)
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from workers.engine.batch import Batch, attack_batch
+from workers.engine.frozen import device_of, frozen
+from workers.engine.monitor import Monitor, NullMonitor
+from workers.engine.plan import AttackPlan, AttackResult, GoalSpec, look_up
+from workers.engine.seeds import seed_model_noise
+from workers.failures import Rejected
+from workers.goals import Model
+from workers.threats import TOLERANCE
+
+_SILENCE: Final = NullMonitor()
+
+__all__ = ["AttackPlan", "AttackResult", "GoalSpec", "run_attack"]
+
+
+def run_attack(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    plan: AttackPlan,
+    *,
+    sample_ids: Tensor,
+    seed: int,
+    batch_size: int,
+    monitor: Monitor = _SILENCE,
+    survivors_only: bool = True,
+) -> AttackResult:
+    """Attack N samples, `batch_size` at a time.
+
+    `x` (N, ...) floating point in [0, 1], at least two dimensions; `y` (N,) int64 true labels; `sample_ids` (N,) int64,
+    a sample's name in the dataset, which keys its random numbers; 0 <= `seed` < 2^64. Batches are moved to the model's
+    device, results come back on `x`'s. `monitor.tick` is called before every gradient.
+
+    Raises `failures.Rejected` for inputs, labels, parameters or logits that can't be used; lets `failures.Interrupted`
+    out of the monitor pass.
+    """
+    started = time.perf_counter()
+    recipe = look_up(plan, survivors_only=survivors_only)
+    x, y, sample_ids = _checked(x, y, sample_ids)
+    columns, violations = _blank(x), 0
+    with frozen(model):
+        network, device = _in_float32(model), device_of(model)
+        for begin in range(0, len(x), batch_size):
+            span = slice(begin, begin + batch_size)
+            ids, count = sample_ids[span], len(sample_ids[span])
+
+            def tick(restart: int, call: int, begin: int = begin, count: int = count) -> None:
+                done = (restart + call / recipe.calls) / recipe.restarts
+                monitor.tick((begin + count * done) / len(x), plan.name)
+
+            seed_model_noise(seed, int(ids[0]), device)
+            batch = Batch(x=x[span].to(device), y=y[span].to(device), sample_ids=ids, seed=seed, tick=tick)
+            rows = attack_batch(network, batch, recipe)
+            violations += int(rows.pop("violation").sum())
+            for name, values in rows.items():
+                columns[name][span] = values
+    monitor.tick(1.0, plan.name)
+    return AttackResult(seconds=time.perf_counter() - started, violations=violations, **columns)
+
+
+def _checked(x: Tensor, y: Tensor, sample_ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return float32 inputs in [0, 1], int64 labels and ids; raises `Rejected` for anything that is not nearly so."""
+    if x.ndim < 2 or y.shape != x.shape[:1] or sample_ids.shape != x.shape[:1]:
+        shapes = f"x {tuple(x.shape)}, y {tuple(y.shape)}, sample_ids {tuple(sample_ids.shape)}"
+        raise Rejected("SHAPE_MISMATCH", f"needs x (N, ...), y (N,) and sample_ids (N,), got {shapes}")
+    if not x.is_floating_point() or y.is_floating_point() or sample_ids.is_floating_point():
+        raise Rejected("WRONG_DTYPE", "needs floating-point inputs in [0, 1], and whole labels and sample ids")
+    if len(x) > 0:
+        low, high = (float(bound) for bound in x.aminmax())  # both NaN where any pixel is
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise Rejected("INPUT_NOT_FINITE", "some pixels are NaN or infinite")
+        if low < -TOLERANCE or high > 1 + TOLERANCE:
+            raise Rejected(
+                "INPUT_OUT_OF_RANGE", f"pixels must be in [0, 1], found {low:.6g} to {high:.6g}; rescale them"
+            )
+        if int(y.min()) < 0:
+            raise Rejected("LABEL_OUT_OF_RANGE", f"label {int(y.min())}; labels count from 0")
+    return x.float().clamp(0, 1), y.long(), sample_ids.long().cpu()
+
+
+def _blank(x: Tensor) -> dict[str, Tensor]:
+    """Return room for the tensors of `AttackResult`."""
+    kinds = {
+        torch.int64: ("clean_prediction", "prediction", "target", "forwards", "backwards"),
+        torch.float32: ("clean_confidence", "confidence", "distance"),
+        torch.bool: ("success", "attacked", "zero_gradient"),
+    }
+    room = {name: x.new_empty(len(x), dtype=dtype) for dtype, names in kinds.items() for name in names}
+    return room | {"x_adv": torch.empty_like(x)}
+
+
+def _in_float32(model: nn.Module) -> Model:
+    """Return the model as a function of float32 inputs with float32 logits, whatever it computes in."""
+    parameter = next((p for p in model.parameters() if p.is_floating_point()), None)
+    dtype = torch.float32 if parameter is None else parameter.dtype
+
+    def network(x: Tensor) -> Tensor:
+        logits: Tensor = model(x.to(dtype))
+        return logits.float()
+
+    return network

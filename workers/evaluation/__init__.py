@@ -1,0 +1,32 @@
+"""What a job's shards say when they are put together: figures with intervals, warnings, one page, one JSON file.
+
+shard     one unit's per-sample results as deterministic bytes           (every worker)
+summary   all shards of a job -> rows, files, warnings                   (the closing unit)
+inputs    what `summary` has to be told about models, data and attacks   (filled in by the composer)
+"""
+
+from __future__ import annotations
+
+from workers.evaluation.inputs import DataInfo, ModelInfo, RunInfo, SummaryInput
+from workers.evaluation.proportions import Proportion
+from workers.evaluation.rows import Row
+from workers.evaluation.shard import CleanPart, Shard, ShardRun, pack, pictures_in, shard_stats, unpack
+from workers.evaluation.summary import Summary, summarize
+
+__all__ = [
+    "CleanPart",
+    "DataInfo",
+    "ModelInfo",
+    "Proportion",
+    "Row",
+    "RunInfo",
+    "Shard",
+    "ShardRun",
+    "Summary",
+    "SummaryInput",
+    "pack",
+    "pictures_in",
+    "shard_stats",
+    "summarize",
+    "unpack",
+]

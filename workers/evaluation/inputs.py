@@ -1,0 +1,130 @@
+"""What the evaluation has to be told: models, data, attacks and shards of one job, as plain values.
+
+The composer fills these from the resolved job; nothing here knows protobuf. Every name is text from a client and is
+escaped where it is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Parameter = float | int | bool | str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """One model of the job, in the order of the spec.
+
+    name: `models/{model}`, as it goes into the rows; the page leaves the prefix out.
+    defense: as the field of `Defense` is named: "standard", "fgsm_adversarial", "pgd_adversarial", "distillation";
+        "" where unknown.
+    weights_sha256: digest of the weights file, lower-case hex.
+    architecture, input_shape (channels, height, width), classes, mean, std: its signature; empty mean is 0, std 1.
+    paper, citation: arXiv id and authors of the defense, e.g. "1706.06083", "Madry, ... 2017"; "" for none.
+    """
+
+    name: str
+    defense: str
+    weights_sha256: str
+    architecture: str
+    input_shape: tuple[int, int, int]
+    classes: int
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    paper: str = ""
+    citation: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataInfo:
+    """The samples: `count` of them from `offset` on, of one split.
+
+    dataset: the id without prefix. source: "built-in", "mounted" or "uploaded".
+    digest: sha256 of the pictures, or whatever pins the data; "" where nothing does.
+    class_names: in the order of the labels, or empty. note: a sentence to print, e.g. origin and licence, or "".
+    """
+
+    dataset: str
+    split: str
+    offset: int
+    count: int
+    source: str = ""
+    digest: str = ""
+    class_names: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInfo:
+    """One attack at one epsilon. Each model of the job has every run.
+
+    key: names the run in shards, stats and rows; unique in the job, without "/", and not "clean"; e.g. "a0", "c1.3".
+    attack: as the field of `Attack` is named, e.g. "pgd". title: its title in the contract.
+    parameters: every parameter, resolved, under its proto name, without norm; e.g. {"epsilon": 0.3, "steps": 40,
+        "loss": "margin"}. `steps` tells iterated attacks (more than 1) from single steps (1, or no such parameter);
+        a `loss` that contains "margin" or "dlr" (either case, with or without "LOSS_") is free of saturation.
+    norm: "linf" or "l2". epsilon: radius, in [0, 1] pixel units for linf, Euclidean length for l2.
+    goal: the goal that the engine judged `success` by. "untargeted" is judged on every sample, a sample that is wrong
+        clean counting as broken; any other goal on the samples that the engine marked `attacked`.
+    goal_label: the class, for goal "label".
+    curve: index of the epsilon curve that this run is a point of; None for a run of the table.
+    paper, citation, formula: from the contract's `method` option.
+    """
+
+    key: str
+    attack: str
+    title: str
+    parameters: Mapping[str, Parameter]
+    norm: Literal["linf", "l2"]
+    epsilon: float
+    goal: Literal["untargeted", "label", "random", "least_likely"] = "untargeted"
+    goal_label: int | None = None
+    curve: int | None = None
+    paper: str = ""
+    citation: str = ""
+    formula: str = ""
+
+    @property
+    def targeted(self) -> bool:
+        """Whether it is after a chosen class."""
+        return self.goal != "untargeted"
+
+    @property
+    def steps(self) -> int:
+        """Gradient steps of one restart; 1 for a single-step attack."""
+        return int(self.parameters.get("steps", 1))
+
+    @property
+    def unsaturated(self) -> bool:
+        """Whether its loss keeps a gradient where the logits saturate."""
+        loss = str(self.parameters.get("loss", "")).lower()
+        return "margin" in loss or "dlr" in loss
+
+
+@dataclass(frozen=True, kw_only=True)
+class SummaryInput:
+    """Everything that `summarize` needs.
+
+    kind: "attack" (one model, one run; gives the adversarial file), "evaluation", or "training" (its final judgement;
+        `runs` may be empty).
+    models, data, runs: as above; runs in the order of the spec, the table first, then the curves.
+    shards: the packed shards in unit order: unit u is model u // S, shard u % S of the selection, S shards a model.
+    stats: one of `shard_stats` for each shard, in the same order (read back from JSON).
+    seed: of the job. job: `jobs/{job}`. title: the client's words for it, or "".
+    provenance: what else the bytes depend on, e.g. {"torch": "2.13.0", "device": "cpu", "threads": "1"}.
+    command: the shell command that repeats the job, or "".
+    """
+
+    kind: Literal["attack", "evaluation", "training"]
+    models: Sequence[ModelInfo]
+    data: DataInfo
+    runs: Sequence[RunInfo]
+    shards: Sequence[bytes]
+    stats: Sequence[Mapping[str, Any]]
+    seed: int
+    job: str
+    title: str = ""
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    command: str = ""

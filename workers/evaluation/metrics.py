@@ -1,0 +1,123 @@
+"""The rows of a result's table, from per-sample results.
+
+right_i    the model is right on clean sample i
+success_i  the attack turned it (untargeted: it was right, and is wrong), or it became the target (targeted)
+robust     untargeted: right and not success, of all samples; targeted: not success, of the samples that count
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from workers.evaluation.inputs import ModelInfo, RunInfo
+from workers.evaluation.merge import ModelSamples
+from workers.evaluation.proportions import wilson
+from workers.evaluation.rows import CLEAN, WORST_CASE, Row
+from workers.evaluation.shard import ShardRun
+from workers.evaluation.worst import worst_groups, worst_run
+
+
+def rows_of(model: ModelInfo, samples: ModelSamples, runs: Sequence[RunInfo]) -> list[Row]:
+    """Return a model's rows: clean, the table's runs, the worst cases, then the points of the curves."""
+    table = [run for run in runs if run.curve is None]
+    curves = [run for run in runs if run.curve is not None]
+    return [
+        _clean_row(model, samples),
+        *(_run_row(model, samples, run) for run in table),
+        *(_worst_row(model, samples, group) for group in worst_groups(table)),
+        *(_run_row(model, samples, run) for run in curves),
+    ]
+
+
+def _clean_row(model: ModelInfo, samples: ModelSamples) -> Row:
+    nothing = torch.zeros(len(samples.clean))
+    unharmed = ShardRun(
+        key="none",
+        prediction=samples.clean.prediction,
+        confidence=samples.clean.confidence,
+        success=nothing.bool(),
+        attacked=nothing.bool(),
+        distance=nothing,
+        target=nothing.long() - 1,
+        forwards=nothing.long() + 1,
+        backwards=nothing.long(),
+        zero_gradient=nothing.bool(),
+        violations=0,
+    )
+    row = _row(model, samples, unharmed, targeted=False)
+    return replace(row, attack=CLEAN, seconds=samples.seconds[CLEAN])
+
+
+def _run_row(model: ModelInfo, samples: ModelSamples, info: RunInfo) -> Row:
+    row = _row(model, samples, samples.runs[info.key], targeted=info.targeted)
+    return replace(
+        row,
+        attack=info.attack,
+        epsilon=info.epsilon,
+        norm=info.norm,
+        seconds=samples.seconds[info.key],
+        curve=info.curve is not None,
+        run=info.key,
+    )
+
+
+def _worst_row(model: ModelInfo, samples: ModelSamples, group: Sequence[RunInfo]) -> Row:
+    runs = [samples.runs[info.key] for info in group]
+    row = _row(model, samples, worst_run(runs), targeted=False)
+    return replace(
+        row,
+        attack=WORST_CASE,
+        epsilon=group[-1].epsilon,
+        norm=group[-1].norm,
+        seconds=sum(samples.seconds[run.key] for run in runs),
+        worst_of=tuple(run.key for run in runs),
+    )
+
+
+def _row(model: ModelInfo, samples: ModelSamples, run: ShardRun, *, targeted: bool) -> Row:
+    right, label = samples.right, samples.clean.label
+    judged = run.attacked if targeted else torch.ones_like(right)
+    turned = run.success & judged
+    robust = ~turned & judged if targeted else right & ~turned
+    n, was_right = _count(judged), _count(right & judged)
+    distance = run.distance[turned].double()
+    return Row(
+        model=model.name,
+        defense=model.defense,
+        attack="",
+        epsilon=0.0,
+        norm="",
+        n=n,
+        clean_accuracy=wilson(was_right, n),
+        robust_accuracy=wilson(_count(robust), n),
+        success_rate=wilson(_count(turned & right), was_right),
+        mean_confidence=_mean(run.confidence[turned]),
+        mean_distance=_mean(distance),
+        max_distance=float(distance.max()) if len(distance) else 0.0,
+        class_robust_accuracy=_by_class(robust, judged, label, model.classes),
+        forwards=_count(run.forwards),
+        backwards=_count(run.backwards),
+        seconds=0.0,
+        curve=False,
+        violations=run.violations,
+        zero_gradient=_mean(run.zero_gradient[judged]),
+        relabelled=_count(~right & (run.prediction == label) & judged),
+    )
+
+
+def _by_class(robust: Tensor, judged: Tensor, label: Tensor, classes: int) -> tuple[float | None, ...]:
+    samples = torch.bincount(label[judged], minlength=classes).tolist()
+    held = torch.bincount(label[robust], minlength=classes).tolist()
+    return tuple(h / n if n else None for h, n in zip(held, samples, strict=True))
+
+
+def _count(values: Tensor) -> int:
+    return int(values.sum().item())
+
+
+def _mean(values: Tensor) -> float:
+    return float(values.double().mean().item()) if len(values) else 0.0

@@ -1,0 +1,106 @@
+"""The page as a whole: what goes into the template, and the template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from workers.evaluation import words
+from workers.evaluation.checks import Finding
+from workers.evaluation.inputs import RunInfo, SummaryInput
+from workers.evaluation.merge import ModelSamples
+from workers.evaluation.page.charts import epsilon_charts
+from workers.evaluation.page.pictures import galleries
+from workers.evaluation.page.tables import ABREAST, CLASSES, class_tables, model_tables
+from workers.evaluation.rows import Row
+
+COARSE = 64
+"""Pixels along the longer side below which a picture is shown with its pixels sharp."""
+
+
+def render(
+    given: SummaryInput,
+    rows: Sequence[Row],
+    found: Sequence[Finding],
+    samples: Sequence[ModelSamples],
+) -> str:
+    """Return the report as one HTML file; whatever came from a client is escaped by the template."""
+    tables = model_tables(given, rows)
+    return (
+        environment()
+        .get_template("report.html")
+        .render(
+            given=given,
+            title=_subject(given) if given.title == "" else given.title,
+            subject=_subject(given),
+            findings=found,
+            tables=tables,
+            labels=words.labels([run for run in given.runs if run.curve is None]),
+            attacks=[run for run in given.runs if run.curve is None],
+            curves=_curves(given.runs),
+            goals=list(dict.fromkeys(words.goal(run) for run in given.runs)),
+            threats=_threats(given.runs),
+            untargeted=any(not run.targeted for run in given.runs),
+            targeted=any(run.targeted for run in given.runs),
+            coarse=max(given.models[0].input_shape[1:]) < COARSE,
+            charts=epsilon_charts(given, rows),
+            galleries=galleries(given, samples),
+            class_tables=class_tables(given, tables, samples),
+            papers=_papers(given, found),
+            abreast=ABREAST,
+            most_classes=CLASSES,
+            words=words,
+        )
+    )
+
+
+@cache
+def environment() -> Environment:
+    """Return the templates' environment: escaping on, undefined names an error."""
+    return Environment(
+        loader=PackageLoader("workers.evaluation.page", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _subject(given: SummaryInput) -> str:
+    attacks = list(dict.fromkeys(words.attack_name(run.attack) for run in given.runs))
+    models = [words.short(model.name) for model in given.models]
+    who = models[0] if len(models) == 1 else f"{len(models)} models"
+    if not attacks:
+        return f"{who}, judged clean"
+    return f"{words.listed(attacks)} against {who}" if len(attacks) <= 4 else f"{len(attacks)} attacks on {who}"
+
+
+def _threats(runs: Sequence[RunInfo]) -> list[str]:
+    """Return each norm with its radii in words, those of curves by the largest."""
+    found = []
+    for norm in dict.fromkeys(run.norm for run in runs):
+        here = [run for run in runs if run.norm == norm]
+        radii = [words.radius(norm, epsilon) for epsilon in sorted({run.epsilon for run in here if run.curve is None})]
+        largest = max((run.epsilon for run in here if run.curve is not None), default=None)
+        if largest is not None:
+            radii.append(f"curves up to {words.radius(norm, largest)}")
+        found.append(f"{words.NORMS[norm]} {words.listed(radii)}")
+    return found
+
+
+def _curves(runs: Sequence[RunInfo]) -> list[tuple[RunInfo, list[float]]]:
+    """Return each curve as its first run and its radii by size."""
+    numbers = sorted({run.curve for run in runs if run.curve is not None})
+    grouped = [[run for run in runs if run.curve == number] for number in numbers]
+    return [(members[0], sorted(run.epsilon for run in members)) for members in grouped]
+
+
+def _papers(given: SummaryInput, found: Sequence[Finding]) -> list[tuple[str, str]]:
+    """Return (arXiv id, citation) of the attacks, the defenses and the checks that this page used, once each."""
+    named = [(run.paper, run.citation) for run in given.runs]
+    named += [(model.paper, model.citation) for model in given.models]
+    named += [paper for finding in found for paper in finding.papers]
+    papers = dict(reversed([(paper.partition(" ")[0], citation) for paper, citation in named if paper]))
+    return sorted(papers.items())

@@ -1,0 +1,48 @@
+"""One line of a result's table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from workers.evaluation.proportions import Proportion
+
+CLEAN = "clean"
+"""Name, in the place of an attack, of the row without one."""
+
+WORST_CASE = "worst_case"
+"""Name, in the place of an attack, of the worst of several, sample by sample."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Field by field `sparring.v1.ResultRow`, but for those named here.
+
+    norm: "linf", "l2", or "" for clean. run: key of the run, "" for clean and worst case; tells which attack's
+    parameters the row carries. worst_of: keys of the runs that a worst case is taken over.
+    class_robust_accuracy: None for a class without samples. zero_gradient: share of the judged samples on which the
+    loss gradient was exactly zero. relabelled: samples that were wrong clean and that the attack made right.
+    Means over no samples are 0; `success_rate.count` tells.
+    """
+
+    model: str
+    defense: str
+    attack: str
+    epsilon: float
+    norm: str
+    n: int
+    clean_accuracy: Proportion
+    robust_accuracy: Proportion
+    success_rate: Proportion
+    mean_confidence: float
+    mean_distance: float
+    max_distance: float
+    class_robust_accuracy: tuple[float | None, ...]
+    forwards: int
+    backwards: int
+    seconds: float
+    curve: bool
+    violations: int
+    run: str = ""
+    worst_of: tuple[str, ...] = ()
+    zero_gradient: float = 0.0
+    relabelled: int = 0

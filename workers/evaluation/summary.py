@@ -1,0 +1,90 @@
+"""The closing of a job: its shards put together into rows, files and warnings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from workers.evaluation.checks import Finding, findings
+from workers.evaluation.inputs import SummaryInput
+from workers.evaluation.merge import ModelSamples, merge
+from workers.evaluation.metrics import rows_of
+from workers.evaluation.page.render import render
+from workers.evaluation.rows import Row
+from workers.evaluation.shard import save_tensors
+
+FORMAT = "sparring.metrics/1"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a job leaves behind.
+
+    rows: by model in the order of the job: clean, the table, worst cases, curves. adversarial: safetensors of the
+    whole selection, None unless the job is an attack. report_html, metrics_json: the files. warnings: plain sentences,
+    errors first.
+    """
+
+    rows: tuple[Row, ...]
+    adversarial: bytes | None
+    report_html: str
+    metrics_json: str
+    warnings: tuple[str, ...]
+
+
+def summarize(given: SummaryInput) -> Summary:
+    """Put a job's shards together; ValueError where they are not the job's, Rejected where they are no numbers."""
+    samples = merge(given)
+    rows = [row for model, one in zip(given.models, samples, strict=True) for row in rows_of(model, one, given.runs)]
+    found = findings(given, rows)
+    return Summary(
+        rows=tuple(rows),
+        adversarial=_adversarial(given, samples[0]) if given.kind == "attack" else None,
+        report_html=render(given, rows, found, samples),
+        metrics_json=_metrics(given, rows, found),
+        warnings=tuple(finding.text for finding in found),
+    )
+
+
+def _adversarial(given: SummaryInput, samples: ModelSamples) -> bytes:
+    """Write the adversarial examples of the one run, row i being sample i of the selection.
+
+    x_adv (N, C, H, W) float32; index, label, clean_prediction, prediction, target (N,) int64; success (N,) bool;
+    confidence, distance (N,) float32. No metadata: equal plans give equal bytes.
+    """
+    run = samples.runs[given.runs[0].key]
+    if run.x_adv is None or len(run.x_adv) != given.data.count:
+        raise ValueError("an attack's shards must hold the adversarial example of every sample")
+    return save_tensors(
+        {
+            "x_adv": run.x_adv,
+            "index": samples.clean.index,
+            "label": samples.clean.label,
+            "clean_prediction": samples.clean.prediction,
+            "prediction": run.prediction,
+            "confidence": run.confidence,
+            "success": run.success,
+            "distance": run.distance,
+            "target": run.target,
+        }
+    )
+
+
+def _metrics(given: SummaryInput, rows: Sequence[Row], found: Sequence[Finding]) -> str:
+    """Write rows and warnings as strict JSON, with everything that they depend on."""
+    document = {
+        "format": FORMAT,
+        "job": given.job,
+        "kind": given.kind,
+        "title": given.title,
+        "seed": given.seed,
+        "command": given.command,
+        "data": asdict(given.data),
+        "models": [asdict(model) for model in given.models],
+        "runs": [{**vars(run), "parameters": dict(run.parameters)} for run in given.runs],
+        "rows": [asdict(row) for row in rows],
+        "warnings": [{"level": finding.level, "text": finding.text} for finding in found],
+        "provenance": dict(given.provenance),
+    }
+    return json.dumps(document, allow_nan=False, ensure_ascii=False, indent=1) + "\n"

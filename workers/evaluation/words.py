@@ -1,0 +1,144 @@
+"""How numbers and names are put into words, on the page and in warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from workers.evaluation.inputs import Parameter, RunInfo
+from workers.evaluation.proportions import Proportion
+from workers.evaluation.rows import CLEAN, WORST_CASE
+
+NORMS = {"linf": "L∞", "l2": "L2"}
+
+_ATTACKS = {
+    "fgsm": "FGSM",
+    "bim": "BIM",
+    "pgd": "PGD",
+    "iterative_least_likely": "Least-likely",
+    CLEAN: "Clean",
+    WORST_CASE: "Worst case",
+}
+_DEFENSES = {
+    "": "defense not stated",
+    "standard": "standard training",
+    "fgsm_adversarial": "FGSM adversarial training",
+    "pgd_adversarial": "PGD adversarial training",
+    "distillation": "defensive distillation",
+}
+_NONE = "–"
+
+
+def percent(value: float) -> str:
+    """Return 0.9736 as "97.4 %"; never rounded to 0 or 100 unless it is."""
+    shown = f"{100 * value:.1f}"
+    if shown == "0.0" and value > 0:
+        shown = "<0.1"
+    elif shown == "100.0" and value < 1:
+        shown = ">99.9"
+    return f"{shown} %"  # the space does not break
+
+
+def share(proportion: Proportion) -> str:
+    """Return the value of a proportion in percent, or a dash where no sample was judged."""
+    return percent(proportion.value) if proportion.known else _NONE
+
+
+def interval(proportion: Proportion) -> str:
+    """Return the 95 % interval, e.g. "96.6–98.0"."""
+    return f"{100 * proportion.low:.1f}–{100 * proportion.high:.1f}" if proportion.known else "no sample judged"
+
+
+def number(value: float) -> str:
+    """Return a parameter's value with up to four digits that mean something."""
+    return f"{value:.4g}"
+
+
+def count(value: int) -> str:
+    """Return 2000 as "2,000"."""
+    return f"{value:,}"
+
+
+def per_sample(passes: int, n: int) -> str:
+    """Return the passes that one sample took on average."""
+    return f"{passes / n:,.1f}" if n else _NONE
+
+
+def seconds(value: float) -> str:
+    """Return a duration, e.g. "0.42 s", "3 min 20 s"."""
+    if value < 60:
+        return f"{value:.2f} s" if value < 9.995 else f"{value:.0f} s"
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def grey_levels(epsilon: float) -> str:
+    """Return epsilon in grey levels of an eight-bit picture, e.g. "8/255", "63.75/255"."""
+    return f"{round(255 * epsilon, 2):g}/255"
+
+
+def radius(norm: str, epsilon: float) -> str:
+    """Return a radius in words, e.g. "0.25 (63.75/255)"; in L2 it has no grey levels."""
+    return f"{number(epsilon)} ({grey_levels(epsilon)})" if norm == "linf" else number(epsilon)
+
+
+def attack_name(attack: str) -> str:
+    """Return the short name that people use."""
+    return _ATTACKS.get(attack, attack)
+
+
+def defense_name(defense: str) -> str:
+    """Return a defense in words."""
+    return _DEFENSES.get(defense, defense)
+
+
+def short(name: str) -> str:
+    """Return a resource name without its collection."""
+    return name.rpartition("/")[2]
+
+
+def goal(run: RunInfo) -> str:
+    """Return what an attack is after, in words."""
+    return {
+        "untargeted": "any wrong class",
+        "label": f"class {run.goal_label}",
+        "random": "a random wrong class",
+        "least_likely": "the least likely class",
+    }[run.goal]
+
+
+def parameter(name: str, value: Parameter, norm: str) -> str:
+    """Return one parameter's value in words."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value.removeprefix("LOSS_").lower().replace("_", " ")
+    if name in {"epsilon", "step_size"}:
+        return radius(norm, float(value))
+    return number(value) if isinstance(value, float) else count(value)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return "a", "a and b", "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else ""
+
+
+def labels(runs: Sequence[RunInfo]) -> dict[str, str]:
+    """Return a short label for each run by key: "PGD", with the parameters that tell it from the others added."""
+    return {run.key: ", ".join([attack_name(run.attack), *_telling(run, runs)]) for run in runs}
+
+
+def _telling(run: RunInfo, runs: Sequence[RunInfo]) -> list[str]:
+    twins = [other for other in runs if (other.attack, other.norm) == (run.attack, run.norm)]
+    beside = [other for other in twins if _place(other) == _place(run)]
+    words = [f"to {goal(run)}"] if run.targeted and run.attack != "iterative_least_likely" else []
+    for name, value in run.parameters.items():
+        # The loss is always worth a word; steps often follow epsilon and tell nothing that the radius does not.
+        rivals = twins if name == "loss" else beside
+        if name != "epsilon" and any(other.parameters.get(name) != value for other in rivals):
+            words.append(f"{name.replace('_', ' ')} {parameter(name, value, run.norm)}")
+    return words
+
+
+def _place(run: RunInfo) -> tuple[object, ...]:
+    return (run.epsilon, run.goal, run.goal_label)

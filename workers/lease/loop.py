@@ -1,0 +1,87 @@
+"""Claim, run, write down, claim again, until nothing is claimable.
+
+A bell only says that something may be ready; what a worker works on, it claims. So a bell that is lost, or rung twice,
+costs nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from services.errors import SparringError, Unavailable
+from services.jobs.record import Lease
+from services.jobs.store import JobStore
+from workers.failures import Interrupted
+from workers.lease.drain import Drain
+from workers.lease.heartbeat import Heartbeat, Limits, settle
+from workers.lease.outcome import Committed, Failed, Finished, Outcome, status
+from workers.lease.presence import Presence
+
+logger = logging.getLogger(__name__)
+
+Run = Callable[[Lease, Heartbeat], Outcome]
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One process that works on one unit at a time."""
+
+    store: JobStore
+    presence: Presence
+    drain: Drain
+    run: Run
+    limits: Limits
+
+    def serve(self) -> int:
+        """Work until nothing is claimable or the worker shuts down; the number of units taken."""
+        units = 0
+        try:
+            while not self.drain.requested() and (lease := self._claim()) is not None:
+                units += 1
+                self.presence.holds(f"{lease.job_id}/{lease.unit}")
+                self._work(lease)
+        finally:
+            self.presence.holds(None)
+        return units
+
+    def _claim(self) -> Lease | None:
+        """Claim the best ready unit; the id makes a repeated call answer with the same lease."""
+        claim_id, record = uuid.uuid4().hex, self.presence.record
+        give_up = time.monotonic() + self.limits.lease_s
+        while True:
+            try:
+                return self.store.claim(claim_id, record.id, record.lane, int(self.limits.lease_s * 1000))
+            except Unavailable:
+                if time.monotonic() >= give_up or self.drain.requested():
+                    raise
+                time.sleep(self.limits.retry_s)
+
+    def _work(self, lease: Lease) -> None:
+        worker = self.presence.record.id
+        logger.info("%s/%d taken, attempt %d, token %d", lease.job_id, lease.unit, lease.attempt, lease.token)
+        started = time.monotonic()
+        heartbeat = Heartbeat(self.store, lease, worker, limits=self.limits, drain=self.drain)
+        try:
+            with heartbeat:
+                outcome = self.run(lease, heartbeat)
+                heartbeat.insist(heartbeat.send_metrics)
+                heartbeat.insist(lambda: self._write_down(lease, outcome))
+        except Interrupted as stop:
+            logger.info("%s/%d stopped: %s", lease.job_id, lease.unit, type(stop).__name__)
+            settle(self.store, lease, worker, type(stop))
+            return
+        took = time.monotonic() - started
+        logger.info("%s/%d %s after %.3f s", lease.job_id, lease.unit, type(outcome).__name__.lower(), took)
+
+    def _write_down(self, lease: Lease, outcome: Outcome) -> None:
+        worker = self.presence.record.id
+        if isinstance(outcome, Committed):
+            self.store.commit(lease, worker, outcome.digest, dict(outcome.stats))
+        elif isinstance(outcome, Finished):
+            self.store.finish(lease, worker, outcome.result, outcome.registration)
+        else:
+            self.store.fail(lease, worker, outcome.error, outcome.registration)

@@ -1,0 +1,69 @@
+"""Losses per sample, from logits; the attacks climb them and the defenses descend them.
+
+Legend: z (N, K) logits, y (N,) int64 labels in [0, K), K classes. Every function returns (N,), never a mean: a mean
+would scale each sample's input gradient by 1/N.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from workers.failures import Rejected
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
+    """Minus the log-probability of the label.
+
+    J(z, y) = log sum_k exp(z_k) - z_y
+
+    Its input gradient vanishes in float32 once z_y leads by about 100: try `margin` or `dlr` where it does.
+    """
+    return F.cross_entropy(logits, label, reduction="none")
+
+
+def margin(logits: Tensor, label: Tensor) -> Tensor:
+    """How far the best other class leads the label; positive exactly where the label has lost.
+
+    f(z, y) = max_{k != y} z_k - z_y
+
+    Source: arXiv:1608.04644, f_6 without its clamp and with the sign of an untargeted attack. The label is masked by
+    minus infinity: masking by 0, as some libraries do, gives 0 where every logit is negative.
+    """
+    own = label.unsqueeze(1)  # (N, 1)
+    rivals = logits.scatter(1, own, -torch.inf)
+    return rivals.amax(dim=1) - logits.gather(1, own).squeeze(1)
+
+
+def dlr(logits: Tensor, label: Tensor) -> Tensor:
+    """Difference of logits ratio: the margin, freed from the logits' scale as well as their offset.
+
+    DLR(z, y) = (max_{k != y} z_k - z_y) / (z_(1) - z_(3)), with z_(1) >= z_(2) >= ... the sorted logits
+
+    Source: arXiv:2003.01690, eq. 6. Needs K >= 3. Where the three largest logits are equal the ratio is 0 / 1e-12.
+    """
+    if logits.shape[1] < 3:
+        raise Rejected("TOO_FEW_CLASSES", f"the loss dlr needs 3 classes, the model has {logits.shape[1]}; use margin")
+    largest = logits.topk(3, dim=1).values  # (N, 3)
+    return margin(logits, label) / (largest[:, 0] - largest[:, 2]).clamp_min(1e-12)
+
+
+def kl(logits: Tensor, reference: Tensor) -> Tensor:
+    """Divergence of the prediction from a reference prediction, both given as logits (N, K).
+
+    KL(p || q) = sum_k p_k (log p_k - log q_k), with p = softmax(reference), q = softmax(logits)
+
+    Source: arXiv:1901.08573, eq. 5. Not negative; 0 where the two predictions agree.
+    """
+    log_q, log_p = F.log_softmax(logits, dim=1), F.log_softmax(reference, dim=1)
+    return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(dim=1)
+
+
+# What an attack can climb, by the name that stands in the contract (LOSS_CROSS_ENTROPY, ...).
+LOSSES: Final[dict[str, Loss]] = {"cross_entropy": cross_entropy, "margin": margin, "dlr": dlr}

@@ -1,0 +1,193 @@
+"""The contract's messages as the plain values that the mathematics takes.
+
+Attacks and defenses are read by the names of their fields, so a new one needs no line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal, cast
+
+from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+from sparring.v1 import attacks_pb2, datasets_pb2, defenses_pb2, jobs_pb2, models_pb2, options_pb2
+from workers.engine.attack import AttackPlan, GoalSpec
+from workers.evaluation import DataInfo, ModelInfo, RunInfo
+from workers.models import Signature
+
+Value = float | int | bool | str
+Norm = Literal["linf", "l2"]
+GoalKind = Literal["untargeted", "label", "random", "least_likely"]
+
+SOURCES = {
+    datasets_pb2.DATASET_SOURCE_BUILT_IN: "built-in",
+    datasets_pb2.DATASET_SOURCE_MOUNTED: "mounted",
+    datasets_pb2.DATASET_SOURCE_UPLOADED: "uploaded",
+}
+
+
+def bare(name: str) -> str:
+    """The id in a name such as `models/first`."""
+    return name.rpartition("/")[2]
+
+
+def chosen(message: Message, oneof: str = "kind") -> tuple[str, Message]:
+    """The name and the message of the field of `oneof` that is set."""
+    name = message.WhichOneof(oneof)
+    if name is None:
+        raise ValueError(f"{message.DESCRIPTOR.full_name} says nothing")
+    return name, getattr(message, name)
+
+
+def method(message: Message) -> options_pb2.Method:
+    """What the contract says of an attack or a defense."""
+    return message.DESCRIPTOR.GetOptions().Extensions[options_pb2.method]
+
+
+def values(message: Message) -> dict[str, Value]:
+    """Every parameter of an attack or a defense, by its name; enum values in lower case without their prefix."""
+    return {field.name: _value(field, getattr(message, field.name)) for field in message.DESCRIPTOR.fields}
+
+
+def _value(field: FieldDescriptor, value: Value) -> Value:
+    return _short(field.enum_type, cast("int", value)) if field.enum_type is not None else value
+
+
+def _short(enum: EnumDescriptor, number: int) -> str:
+    """E.g. LOSS_CROSS_ENTROPY -> cross_entropy: without what it shares with the enum's zero."""
+    prefix = enum.values_by_number[0].name.removesuffix("UNSPECIFIED")
+    return enum.values_by_number[number].name.removeprefix(prefix).lower()
+
+
+def enum_name(message: Message, field: str) -> str:
+    """An enum field's value in lower case without its prefix."""
+    descriptor = message.DESCRIPTOR.fields_by_name[field].enum_type
+    assert descriptor is not None
+    return _short(descriptor, getattr(message, field))
+
+
+def signature(message: models_pb2.ModelSignature) -> Signature:
+    """What a network is besides its weights."""
+    channels, height, width = message.input_shape
+    shape = (channels, height, width)
+    return Signature(message.architecture, shape, message.classes, tuple(message.mean), tuple(message.std))
+
+
+def goal(attack: attacks_pb2.Attack) -> GoalSpec:
+    """What an attack is after."""
+    if attack.WhichOneof("kind") == "iterative_least_likely":
+        return GoalSpec("least_likely")
+    if attack.goal.WhichOneof("kind") != "targeted":
+        return GoalSpec("untargeted")
+    kind, _ = attack.goal.targeted.WhichOneof("choice"), None
+    if kind == "label":
+        return GoalSpec("label", attack.goal.targeted.label)
+    return GoalSpec(cast("GoalKind", kind))
+
+
+def runs(job: jobs_pb2.Job) -> list[tuple[str, int | None, attacks_pb2.Attack]]:
+    """Every attack of a job with its key in the shards and its curve, the table first, then the curves."""
+    if job.HasField("attack"):
+        return [("a0", None, job.attack.attack)]
+    table = [(f"a{i}", None, attack) for i, attack in enumerate(job.evaluation.attacks)]
+    return [*table, *_curves(job.evaluation)]
+
+
+def _curves(spec: jobs_pb2.EvaluationSpec) -> Iterator[tuple[str, int, attacks_pb2.Attack]]:
+    for i, curve in enumerate(spec.curves):
+        for j, epsilon in enumerate(curve.epsilons):
+            yield f"c{i}.{j}", i, _at(curve.attack, epsilon)
+
+
+def _at(attack: attacks_pb2.Attack, epsilon: float) -> attacks_pb2.Attack:
+    """The attack at another radius: steps kept, step_size scaled with it. At radius 0 no step leads anywhere."""
+    result = attacks_pb2.Attack()
+    result.CopyFrom(attack)
+    _, parameters = chosen(result)
+    if "step_size" in parameters.DESCRIPTOR.fields_by_name and epsilon > 0 and parameters.epsilon > 0:
+        parameters.step_size *= epsilon / parameters.epsilon
+    parameters.epsilon = epsilon
+    return result
+
+
+def plan(attack: attacks_pb2.Attack) -> AttackPlan:
+    """What the engine is to run."""
+    name, message = chosen(attack)
+    parameters = values(message)
+    epsilon, norm = parameters.pop("epsilon"), parameters.pop("norm", "linf")
+    return AttackPlan(
+        name=name, parameters=parameters, norm=cast("Norm", norm), epsilon=float(epsilon), goal=goal(attack)
+    )
+
+
+def run_info(key: str, curve: int | None, attack: attacks_pb2.Attack) -> RunInfo:
+    """What the report says of one attack."""
+    name, message = chosen(attack)
+    about, parameters, aim = method(message), values(message), goal(attack)
+    norm = parameters.pop("norm", "linf")
+    return RunInfo(
+        key=key,
+        attack=name,
+        title=about.title,
+        parameters=parameters,
+        norm=cast("Norm", norm),
+        epsilon=float(parameters["epsilon"]),
+        goal=aim.kind,
+        goal_label=aim.label,
+        curve=curve,
+        paper=about.paper,
+        citation=about.citation,
+        formula=about.formula,
+    )
+
+
+def model_info(model: jobs_pb2.ResolvedModel) -> ModelInfo:
+    """What the report says of one model."""
+    what = signature(model.signature)
+    about = _defense(model.defense)
+    return ModelInfo(
+        name=model.name,
+        defense=model.defense,
+        weights_sha256=model.weights_sha256,
+        architecture=what.architecture,
+        input_shape=what.input_shape,
+        classes=what.classes,
+        mean=what.mean,
+        std=what.std,
+        paper=about.paper,
+        citation=about.citation,
+    )
+
+
+def _defense(name: str) -> options_pb2.Method:
+    field = defenses_pb2.Defense.DESCRIPTOR.fields_by_name.get(name)
+    if field is None or field.message_type is None:
+        return options_pb2.Method()
+    return field.message_type.GetOptions().Extensions[options_pb2.method]
+
+
+def data_info(data: jobs_pb2.ResolvedData, *, digest: str, note: str) -> DataInfo:
+    """What the report says of the samples."""
+    return DataInfo(
+        dataset=data.dataset,
+        split=data.split,
+        offset=data.offset,
+        count=data.count,
+        source=SOURCES[data.source],
+        digest=digest,
+        note=note,
+    )
+
+
+def unit_range(job: jobs_pb2.Job, unit: int) -> tuple[int, int, int]:
+    """Which model a unit is about, and its samples [start, stop) of the selection."""
+    spec = job.attack if job.HasField("attack") else job.evaluation
+    model, shard = divmod(unit, job.resolution.shards)
+    size, count = spec.execution.shard_size, job.resolution.data.count
+    return model, shard * size, min((shard + 1) * size, count)
+
+
+def strings(parameters: Mapping[str, Value]) -> dict[str, str]:
+    """Parameters as text."""
+    return {name: str(value) for name, value in parameters.items()}
