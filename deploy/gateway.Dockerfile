@@ -10,8 +10,9 @@ RUN python3 /source/requirements.py /source/pyproject.toml services cli > /requi
 FROM ${PYTHON_IMAGE} AS dependencies
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python3 -m venv /opt/sparring
+COPY constraints.txt /
 COPY --from=requirements /requirements.txt /
-RUN /opt/sparring/bin/pip install --requirement /requirements.txt
+RUN /opt/sparring/bin/pip install --constraint /constraints.txt --requirement /requirements.txt
 
 FROM dependencies AS wheel
 WORKDIR /source

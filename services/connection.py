@@ -89,9 +89,10 @@ class MemoryGauge:
     """How full the store is, from INFO MEMORY at most once a second; whoever holds the connection does the reading."""
 
     def __init__(self, settings: StoreSettings) -> None:
-        self._limit_bytes = settings.redis_memory_bytes
+        self._set_limit_bytes = settings.redis_memory_bytes
+        self._limit_bytes = 0
+        self._used_bytes = 0
         self._read_at_s = -math.inf
-        self.share = 0.0
 
     def due(self) -> bool:
         """Whether it is time to read again; says so to one caller only."""
@@ -101,18 +102,20 @@ class MemoryGauge:
         self._read_at_s = now_s
         return True
 
-    def note(self, info: Mapping[str, Any]) -> float:
-        """Take an answer of INFO MEMORY; the share of the limit in use, 0 where there is none."""
-        limit_bytes = int(info["maxmemory"])
-        if limit_bytes == 0:
-            limit_bytes = self._limit_bytes
-        self.share = int(info["used_memory"]) / limit_bytes if limit_bytes else 0.0
-        return self.share
+    def note(self, info: Mapping[str, Any]) -> None:
+        """Take an answer of INFO MEMORY."""
+        maxmemory = int(info["maxmemory"])
+        self._limit_bytes = maxmemory if maxmemory > 0 else self._set_limit_bytes
+        self._used_bytes = int(info["used_memory"])
 
-    def admit(self) -> None:
-        """Refuse where the store is too full for new work."""
-        if self.share > ADMISSION_LIMIT:
+    def share(self, extra_bytes: int = 0) -> float:
+        """The share of the limit that is in use, with so many bytes more; 0 where there is no limit."""
+        return (self._used_bytes + extra_bytes) / self._limit_bytes if self._limit_bytes else 0.0
+
+    def admit(self, extra_bytes: int = 0) -> None:
+        """Refuse what would fill the store too far."""
+        if self.share(extra_bytes) > ADMISSION_LIMIT:
             raise ResourceExhausted(
-                f"the store is {self.share:.0%} full and takes new work up to {ADMISSION_LIMIT:.0%}; "
+                f"the store is {self.share():.0%} full and takes new work up to {ADMISSION_LIMIT:.0%}; "
                 "delete artifacts or wait until some lapse"
             )

@@ -90,8 +90,6 @@ def artifact_store(job_store: JobStore, redis: Redis, store_settings: StoreSetti
 @pytest.fixture
 async def async_artifact_store(
     job_store: JobStore, async_redis: AsyncRedis, store_settings: StoreSettings
-) -> AsyncIterator[AsyncArtifactStore]:
+) -> AsyncArtifactStore:
     """The same for asyncio."""
-    store = AsyncArtifactStore(async_redis, store_settings)
-    yield store
-    await store.aclose()
+    return AsyncArtifactStore(async_redis, store_settings)

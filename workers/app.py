@@ -21,7 +21,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from celery import Celery
 from celery.signals import worker_init, worker_process_init, worker_process_shutdown, worker_shutting_down
-from kombu import Queue
+from kombu.entity import Queue
 
 from services.artifacts.store import ArtifactStore
 from services.connection import connect
@@ -29,7 +29,7 @@ from services.jobs import doorbell
 from services.jobs.record import WorkerRecord
 from services.jobs.store import JobStore
 from services.settings import StoreSettings, WorkerSettings
-from workers.lease import Drain, Heartbeat, Limits, Presence, Worker
+from workers.lease import Drain, Limits, Presence, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def configuration(settings: WorkerSettings) -> dict[str, Any]:
             "health_check_interval": 15,
             "global_keyprefix": doorbell.KEY_PREFIX,
         },
-        "task_queues": [Queue(lane, routing_key=lane) for lane in doorbell.LANES],
+        "task_queues": [Queue(lane, routing_key=lane) for lane in doorbell.LANES],  # type: ignore[no-untyped-call]
         "task_default_queue": settings.lane,
         # Early ack: a message that is lost with its worker is rung again, one that is repeated finds nothing to claim.
         "task_acks_late": False,
@@ -91,31 +91,35 @@ class _Child:
     worker: Worker | None = None
 
 
-@worker_init.connect
+@worker_init.connect  # type: ignore[untyped-decorator]
 def _agree_on_the_sign(**_: object) -> None:
     """In the parent, before its child starts: agree with it on the file that means "shut down"."""
     default = Path(tempfile.gettempdir()) / f"sparring-drain-{os.getpid()}"
     Drain(Path(os.environ.setdefault(DRAIN_VARIABLE, str(default)))).clear()
 
 
-@worker_shutting_down.connect
+@worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def _give_the_sign(**_: object) -> None:
     """In the parent, at SIGTERM: Celery waits for the child's task to end, and this makes it end soon."""
     Drain(Path(os.environ[DRAIN_VARIABLE])).request()
 
 
-@worker_process_init.connect
+@worker_process_init.connect  # type: ignore[untyped-decorator]
 def _begin(**_: object) -> None:
     """In the child: import torch, take a device, say that a worker is there."""
     # Imported here, as the parent must not load torch.
-    from workers.run import Context, device, run_unit
+    from workers.run import Context, device, mounts, run_unit
 
     settings = WorkerSettings.from_env()
     here = device.take(settings.lane, settings.threads)
     redis = connect(settings.store)
     store = JobStore(redis, settings.store)
     context = Context(
-        artifacts=ArtifactStore(redis, settings.store), store=store, device=here.device, data_root=settings.data_root
+        artifacts=ArtifactStore(redis, settings.store),
+        store=store,
+        device=here.device,
+        data_root=settings.data_root,
+        max_artifact_bytes=settings.store.max_artifact_bytes,
     )
     record = WorkerRecord(
         id=f"{platform.node()}-{os.getpid()}-{secrets.token_hex(2)}",
@@ -133,19 +137,20 @@ def _begin(**_: object) -> None:
         run=lambda lease, heartbeat: run_unit(lease, heartbeat, context),
         limits=Limits(lease_s=settings.lease_s),
     )
-    context.announce_mounts()
     presence.start()
+    if settings.data_root is not None:
+        mounts.announce(store, settings.data_root)
     logger.info("ready on %s", here.name)
 
 
-@worker_process_shutdown.connect
+@worker_process_shutdown.connect  # type: ignore[untyped-decorator]
 def _end(**_: object) -> None:
     """In the child, at its end."""
     if _Child.worker is not None:
         _Child.worker.presence.stop()
 
 
-@app.task(name=doorbell.TASK)
+@app.task(name=doorbell.TASK)  # type: ignore[untyped-decorator]
 def bell(*_: object, **__: object) -> int:
     """Something may be ready: claim, run, write down, until nothing is claimable. Returns how many units there were."""
     assert _Child.worker is not None, "Celery starts the child before it hands it a bell"

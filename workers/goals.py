@@ -48,7 +48,7 @@ class _Aim:
         raise NotImplementedError
 
     def reached(self, logits: Tensor) -> Tensor:
-        """Return where the prediction is what the attack wants, (N,) bool."""
+        """Return where the prediction is what the attack wants: (..., N) bool for logits (..., N, K)."""
         raise NotImplementedError
 
     def select(self, rows: Tensor) -> Self:
@@ -60,18 +60,21 @@ class _Aim:
         return self.ascent(model, x).gradient
 
     def ascent(self, model: Model, x: Tensor) -> Ascent:
-        """Differentiate the objective with respect to the input, and to nothing else.
-
-        `autograd.grad` leaves the `grad` of the parameters alone and spares a third of the work of `backward()`.
-        A model whose answer does not depend on its input has gradient 0.
-        """
+        """Ask the model about `x` and differentiate the objective there."""
         point = x.detach().requires_grad_()
         with torch.enable_grad():
-            logits = model(point)
-            objective = self.objective(logits)
-            total = objective.sum()
-        if total.requires_grad:
-            (gradient,) = torch.autograd.grad(total, point, allow_unused=True, materialize_grads=True)
+            return self.slope(model(point), point)
+
+    def slope(self, logits: Tensor, point: Tensor) -> Ascent:
+        """Differentiate the objective of logits that were computed from `point`, by `point` and by nothing else.
+
+        Call with gradients enabled. `autograd.grad` leaves the `grad` of the parameters alone and spares a third of
+        the work of `backward()`. Logits that do not depend on the input have gradient 0.
+        """
+        objective = self.objective(logits)
+        if objective.requires_grad:
+            ones = torch.ones_like(objective)
+            (gradient,) = torch.autograd.grad(objective, point, ones, allow_unused=True, materialize_grads=True)
         else:
             gradient = torch.zeros_like(point)
         return Ascent(gradient, logits.detach(), objective.detach())
@@ -87,7 +90,7 @@ class Untargeted(_Aim):
 
     def reached(self, logits: Tensor) -> Tensor:
         """Return where the prediction is no longer the label."""
-        return logits.argmax(dim=1) != self.label
+        return logits.argmax(dim=-1) != self.label
 
 
 @dataclass(frozen=True)
@@ -100,4 +103,4 @@ class Targeted(_Aim):
 
     def reached(self, logits: Tensor) -> Tensor:
         """Return where the prediction is the label."""
-        return logits.argmax(dim=1) == self.label
+        return logits.argmax(dim=-1) == self.label

@@ -1,6 +1,7 @@
-"""How far an attack may go. A ball knows four things: `project`, `random`, `steepest`, `distance`.
+"""How far an attack may go.
 
-Every set S(x) below is cut with the box [0, 1]^D of valid pixels; `project` gives the nearest point of both, not of one
+A ball knows its `steepest` step and its `distance`; `around(x)` centres it, and then it can `project` and start at
+`random`. Every set S(x) below is cut with the box [0, 1]^D of valid pixels; `project` gives the nearest point of both, not of one
 and then the other. All arithmetic is float32, so a result may lie outside its ball by rounding: at most `TOLERANCE`.
 
 Legend: x (N, ...) clean inputs in [0, 1], point (N, ...) anything; D values per sample; norms run over all but N.
@@ -30,6 +31,16 @@ _ROUNDS: Final = 6
 _TINY: Final = 1e-30
 
 
+class Region(Protocol):
+    """S(x) and the box, for one batch of x."""
+
+    def project(self, point: Tensor) -> Tensor:
+        """Return the point of the region that is nearest to `point`, as a new tensor."""
+
+    def random(self, generator: Generators) -> Tensor:
+        """Return a point drawn uniformly from S(x), then clipped to the box."""
+
+
 class Ball(Protocol):
     """The perturbations that an attack may use."""
 
@@ -37,11 +48,8 @@ class Ball(Protocol):
     def epsilon(self) -> float:
         """Radius, in units of pixels in [0, 1]."""
 
-    def project(self, point: Tensor, x: Tensor) -> Tensor:
-        """Return the point of S(x) and the box that is nearest to `point`, as a new tensor."""
-
-    def random(self, x: Tensor, generator: Generators) -> Tensor:
-        """Return a point drawn uniformly from S(x), then clipped to the box."""
+    def around(self, x: Tensor) -> Region:
+        """Return the valid points of the ball around each sample."""
 
     def steepest(self, gradient: Tensor) -> Tensor:
         """Return the unit step that climbs a linear objective fastest; 0 where the gradient is 0."""
@@ -56,14 +64,9 @@ class Linf:
 
     epsilon: float
 
-    def project(self, point: Tensor, x: Tensor) -> Tensor:
-        """Return x + clip(point - x, -epsilon, epsilon), clipped to [0, 1]; the order is no matter, pixel by pixel."""
-        return (point - x).clamp_(-self.epsilon, self.epsilon).add_(x).clamp_(0, 1)
-
-    def random(self, x: Tensor, generator: Generators) -> Tensor:
-        """Return x + U(-epsilon, epsilon) per pixel (arXiv:1706.06083, section 4)."""
-        noise = _draw(torch.rand, x, generator)
-        return noise.mul_(2).sub_(1).mul_(self.epsilon).add_(x).clamp_(0, 1)
+    def around(self, x: Tensor) -> Region:
+        """Return the interval of each pixel."""
+        return _Intervals(self.epsilon, x, (x - self.epsilon).clamp_(min=0), (x + self.epsilon).clamp_(max=1))
 
     def steepest(self, gradient: Tensor) -> Tensor:
         """Return sign(gradient), with sign(0) = 0."""
@@ -74,37 +77,34 @@ class Linf:
         return (point - x).abs_().flatten(1).amax(dim=1)
 
 
+@dataclass(frozen=True, eq=False)
+class _Intervals:
+    """[max(x_i - epsilon, 0), min(x_i + epsilon, 1)] for every pixel i."""
+
+    epsilon: float
+    x: Tensor
+    low: Tensor
+    high: Tensor
+
+    def project(self, point: Tensor) -> Tensor:
+        """Return clip(point, low, high): pixels are independent, so each has its own nearest value."""
+        return point.clamp(self.low, self.high)
+
+    def random(self, generator: Generators) -> Tensor:
+        """Return x + U(-epsilon, epsilon), clipped (arXiv:1706.06083, section 4)."""
+        noise = _draw(torch.rand, self.x, generator)
+        return noise.mul_(2).sub_(1).mul_(self.epsilon).add_(self.x).clamp_(0, 1)
+
+
 @dataclass(frozen=True)
 class L2:
     """S(x) = { x' : sqrt(sum_i (x'_i - x_i)^2) <= epsilon }: the change has a bounded Euclidean length."""
 
     epsilon: float
 
-    def project(self, point: Tensor, x: Tensor) -> Tensor:
-        """Return x + clip(s (point - x), -x, 1 - x), with the largest s <= 1 whose length is at most epsilon.
-
-        That is the nearest point of ball and box together (the KKT conditions of the projection); clipping after
-        scaling, as is usual, throws away the length that the box cuts off. s is found from below: with C the pixels
-        clipped so far, s^2 = (epsilon^2 - |clipped_C|^2) / |rest|^2, so every round stays inside the ball.
-        """
-        delta = point - x
-        low, high = -x, 1 - x
-        scale = (self.epsilon / _length(delta).clamp_min(_TINY)).clamp_max(1)  # (N, 1, ...)
-        for _ in range(_ROUNDS):
-            scaled = delta * scale
-            free = (scaled >= low) & (scaled <= high)
-            rest = _length(delta * free)
-            spent = _length(scaled.clamp_(low, high).masked_fill_(free, 0))
-            room = (self.epsilon**2 - spent.square()).clamp_min_(0).sqrt_()
-            scale = torch.where(rest > 0, (room / rest).clamp_max(1), scale)
-        return torch.clamp(delta * scale, low, high).add_(x).clamp_(0, 1)
-
-    def random(self, x: Tensor, generator: Generators) -> Tensor:
-        """Return x + epsilon r v with v uniform on the sphere and r = U(0, 1)^(1/D), which is uniform in the ball."""
-        v = self.steepest(_draw(torch.randn, x, generator))
-        corner = x[(slice(None), *[slice(1)] * (x.ndim - 1))]  # (N, 1, ...)
-        radius = _draw(torch.rand, corner, generator).pow_(1 / math.prod(x.shape[1:])).mul_(self.epsilon)
-        return v.mul_(radius).add_(x).clamp_(0, 1)
+    def around(self, x: Tensor) -> Region:
+        """Return the part of the Euclidean ball that is in the box."""
+        return _CutBall(self.epsilon, x)
 
     def steepest(self, gradient: Tensor) -> Tensor:
         """Return gradient / |gradient|, divided by its largest entry first: the square of 1e-30 is 0 in float32."""
@@ -116,6 +116,40 @@ class L2:
         """Return sqrt(sum_i (point_i - x_i)^2), summed in float64."""
         length: Tensor = torch.linalg.vector_norm((point - x).flatten(1), dim=1, dtype=torch.float64)
         return length.float()
+
+
+@dataclass(frozen=True, eq=False)
+class _CutBall:
+    """The Euclidean ball around x, cut with the box."""
+
+    epsilon: float
+    x: Tensor
+
+    def project(self, point: Tensor) -> Tensor:
+        """Return x + clip(s (point - x), -x, 1 - x), with the largest s <= 1 whose length is at most epsilon.
+
+        That is the nearest point of ball and box together (the KKT conditions of the projection); clipping after
+        scaling, as is usual, throws away the length that the box cuts off. s is found from below: with C the pixels
+        clipped so far, s^2 = (epsilon^2 - |clipped_C|^2) / |rest|^2, so every round stays inside the ball.
+        """
+        delta, low, high = point - self.x, -self.x, 1 - self.x
+        scale = (self.epsilon / _length(delta).clamp_min(_TINY)).clamp_max(1)  # (N, 1, ...)
+        for _ in range(_ROUNDS):
+            scaled = delta * scale
+            free = (scaled >= low) & (scaled <= high)
+            rest = _length(delta * free)
+            spent = _length(scaled.clamp_(low, high).masked_fill_(free, 0))
+            room = (self.epsilon**2 - spent.square()).clamp_min_(0).sqrt_()
+            scale = torch.where(rest > 0, (room / rest).clamp_max(1), scale)
+        return torch.clamp(delta * scale, low, high).add_(self.x).clamp_(0, 1)
+
+    def random(self, generator: Generators) -> Tensor:
+        """Return x + epsilon r v, v uniform on the sphere and r = U(0, 1)^(1/D), which is uniform in the ball."""
+        v = _draw(torch.randn, self.x, generator)
+        v.div_(_length(v))
+        corner = self.x[(slice(None), *[slice(1)] * (self.x.ndim - 1))]  # (N, 1, ...)
+        radius = _draw(torch.rand, corner, generator).pow_(1 / math.prod(self.x.shape[1:])).mul_(self.epsilon)
+        return v.mul_(radius).add_(self.x).clamp_(0, 1)
 
 
 # The balls by the name that stands in the contract (NORM_LINF, NORM_L2).

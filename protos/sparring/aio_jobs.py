@@ -90,20 +90,22 @@ class AsyncJobs:
         job: JobLike,
         *,
         on_event: Callable[[WatchJobResponse], None] | None = None,
+        after: int = 0,
+        heartbeats: bool = False,
         timeout_s: float | None = None,
         check: bool = False,
     ) -> Job:
         """Wait until a job has ended and return it, in whatever state it ended.
 
+        `on_event` sees what `watch` yields.
         `check`: raise JobFailed unless it SUCCEEDED. `timeout_s`: raise TimedOut when it takes longer.
         """
-        after = 0
         until = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             left = None if until is None else until - time.monotonic()
-            async with aclosing(self.watch(job, after=after, timeout_s=left)) as events:
+            async with aclosing(self.watch(job, after=after, timeout_s=left, heartbeats=heartbeats)) as events:
                 async for event in events:
-                    after = event.event_id
+                    after = max(after, event.event_id)
                     if on_event is not None:
                         on_event(event)
             # A job that was retried has an end in the middle of its events.

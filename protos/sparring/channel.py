@@ -46,6 +46,8 @@ OPTIONS: tuple[tuple[str, str | int], ...] = (
     ("grpc.max_reconnect_backoff_ms", 5_000),
     # Big evaluations have thousands of rows; everything larger is an artifact and comes in chunks.
     ("grpc.max_receive_message_length", 64 * 2**20),
+    # Errors with many bad fields travel in the trailing metadata.
+    ("grpc.max_metadata_size", 32 * 2**10),
 )
 
 

@@ -200,9 +200,12 @@ def from_details(code: str, text: str, details: bytes | None, target: str) -> Se
             status.message = text
         return from_status(code, status)
     if code == "UNAVAILABLE":
+        # gRPC strings the causes together with colons; the last one is what happened.
+        cause = text.rpartition(": ")[2]
         return Unreachable(
-            f"cannot reach Sparring at {target}: {text}. Start one with `sparring up`, or give the right address.",
+            f"cannot reach Sparring at {target} ({cause}); start one with `sparring up`, or give the right address",
             reason="UNREACHABLE",
+            metadata={"details": text},
         )
     if code == "DEADLINE_EXCEEDED":
         return TimedOut(f"{target} did not answer in time ({text}); give a longer timeout_s", reason="DEADLINE")

@@ -11,7 +11,7 @@ from sparring.v1 import jobs_pb2
 
 from services.gateway import render
 from services.jobs.record import Event, JobRecord
-from services.jobs.states import TERMINAL, State
+from services.jobs.states import State
 
 Payload = Mapping[str, Any]
 
@@ -35,11 +35,6 @@ def snapshot(record: JobRecord) -> jobs_pb2.WatchJobResponse:
     message = jobs_pb2.WatchJobResponse(event_id=record.last_event, snapshot=render.job(record))
     message.time.GetCurrentTime()
     return message
-
-
-def ends(event: Event) -> bool:
-    """Tell whether the event put its job into a state that is an end."""
-    return event.type == "state" and State(event.payload["state"]) in TERMINAL
 
 
 def _state(message: jobs_pb2.WatchJobResponse, payload: Payload) -> None:

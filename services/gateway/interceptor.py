@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, TypeAlias
 
 import grpc
 from google.rpc.status_pb2 import Status
@@ -18,8 +18,9 @@ from services.gateway import status
 log = logging.getLogger(__name__)
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Handler = grpc.RpcMethodHandler[Any, Any]
-Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]
+# Only the stubs know that handlers are generic.
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]"
 
 _MAKERS: dict[tuple[bool, bool], Callable[..., Handler]] = {
     (False, False): grpc.unary_unary_rpc_method_handler,
@@ -54,8 +55,8 @@ def _wrapped(handler: Handler, method: str) -> Handler:
             return await call(request, context)
 
     async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
-        async with _translating(context, method):
-            async for message in call(request, context):
+        async with _translating(context, method), aclosing(call(request, context)) as messages:
+            async for message in messages:
                 yield message
 
     return _MAKERS[kind](

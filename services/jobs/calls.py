@@ -1,4 +1,4 @@
-"""Every call to the store as a value: the command to send, and how to read its answer. Pure, so sync and async share it.
+"""Every call to the store as a value: the command to send, how to read its answer. Pure, so sync and async share it.
 
 The rules behind the calls are in `functions/*.lua`; this file names them: here what clients ask for, in `unit_calls`
 what workers do, in `registry_calls` names, workers and housekeeping.
@@ -149,8 +149,6 @@ def position(job_id: str) -> Call[QueuePosition]:
     return function(
         "position",
         job_id,
-        parse=lambda reply: QueuePosition(
-            jobs_ahead=reply[0], workers_listening=reply[1], recovering=bool(reply[2])
-        ),
+        parse=lambda reply: QueuePosition(jobs_ahead=reply[0], workers_listening=reply[1], recovering=bool(reply[2])),
         reads=True,
     )

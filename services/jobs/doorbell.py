@@ -27,15 +27,12 @@ def envelope(lane: str) -> str:
     """The message on a lane's queue as kombu's Redis transport would write it, its ids replaced by the placeholder."""
     # Imported here: Celery takes a third of a second, and only who loads the functions needs it.
     from celery import Celery
-    from kombu import Connection, Queue
 
-    app = Celery("sparring", set_as_current=False)
+    app = Celery("sparring", broker="memory://", set_as_current=False)
     app.conf.update(task_ignore_result=True, task_serializer="json", result_backend=None)
-    queue = Queue(lane, routing_key=lane)
-    with Connection("memory://") as connection, connection.channel() as channel:
+    with app.connection_for_write() as connection, app.amqp.Producer(connection) as producer:
         task = app.amqp.as_task_v2(PLACEHOLDER, TASK, origin="sparring", ignore_result=True)
-        with app.amqp.Producer(channel) as producer:
-            app.amqp.send_task_message(producer, TASK, task, queue=queue)
-        message: dict[str, Any] = channel._get(lane)  # noqa: SLF001 - the raw message, as the transport keeps it
+        app.amqp.send_task_message(producer, TASK, task, queue=app.amqp.queues[lane])
+        message: dict[str, Any] = producer.channel._get(lane)  # noqa: SLF001 - raw, as the transport keeps it
     message["properties"]["delivery_tag"] = PLACEHOLDER
     return json.dumps(message)

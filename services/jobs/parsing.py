@@ -65,9 +65,8 @@ def quarantine_status(*, unit: int, attempts: int, worker: str) -> bytes:
         f"unit {unit} was lost with its worker {attempts} times, the last time with {worker}; "
         "see that worker's log (out of memory?), then retry the job"
     )
-    return status_pb2.Status(code=code_pb2.ABORTED, message=message, details=[detail]).SerializeToString(
-        deterministic=True
-    )
+    status = status_pb2.Status(code=code_pb2.ABORTED, message=message, details=[detail])
+    return bytes(status.SerializeToString(deterministic=True))
 
 
 def lease(reply: Sequence[Any]) -> Lease:

@@ -5,6 +5,7 @@ Both only send what `calls` and its neighbours build; a call is one round trip. 
 
 from __future__ import annotations
 
+import builtins
 import uuid
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
@@ -44,7 +45,7 @@ class JobStore:
 
     def _run(self, call: calls.Call[T]) -> T:
         with translated():
-            reply = self._redis.execute_command(*call.command)
+            reply = self._redis.execute_command(*call.command)  # type: ignore[no-untyped-call]
         return call.parse(reply)
 
     # The functions themselves
@@ -114,18 +115,21 @@ class JobStore:
         return self._run(calls.cancel(tenant, job_id, etag))
 
     def retry(self, tenant: str, job_id: str) -> JobRecord:
-        """Queue a failed, cancelled or quarantined job again; committed units are kept. NotFound, FailedPrecondition."""
+        """Queue a failed, cancelled or quarantined job again; committed units are kept.
+
+        NotFound; FailedPrecondition: it has not ended, or it succeeded.
+        """
         return self._run(calls.retry(tenant, job_id, uuid.uuid4().hex))
 
     def delete(self, tenant: str, job_id: str, etag: str = "") -> None:
         """Forget an ended job. NotFound; FailedPrecondition: it has not ended; Aborted: the etag is old."""
         self._run(calls.delete(tenant, job_id, etag, uuid.uuid4().hex))
 
-    def unit_results(self, tenant: str, job_id: str) -> list[UnitResult]:
+    def unit_results(self, tenant: str, job_id: str) -> builtins.list[UnitResult]:
         """What the committed units left, in the order of the units. NotFound."""
         return self._run(calls.unit_results(tenant, job_id))
 
-    def events(self, job_id: str, after: int, limit: int) -> list[Event]:
+    def events(self, job_id: str, after: int, limit: int) -> builtins.list[Event]:
         """At most `limit` events after number `after`; none where the job is not known."""
         return self._run(calls.events(job_id, after, limit))
 
@@ -206,7 +210,7 @@ class JobStore:
         """Make a mounted dataset known."""
         self._run(registry_calls.announce_mount(record, name))
 
-    def mounts(self) -> list[bytes]:  # type: ignore[valid-type] - `list` is a method above
+    def mounts(self) -> builtins.list[bytes]:
         """The mounted datasets, by name."""
         return self._run(registry_calls.mounts())
 
@@ -220,7 +224,7 @@ class JobStore:
         """Say that a worker is gone."""
         self._run(registry_calls.forget_worker(worker_id))
 
-    def workers(self) -> list[WorkerRecord]:  # type: ignore[valid-type]
+    def workers(self) -> builtins.list[WorkerRecord]:
         """The workers that live."""
         return self._run(registry_calls.workers())
 

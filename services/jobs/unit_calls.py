@@ -14,6 +14,9 @@ from services.jobs import parsing
 from services.jobs.calls import Call, function, registration_fields
 from services.jobs.record import Lease, Registration, Verdict
 
+MESSAGE_LENGTH = 500
+NAME_LENGTH = 100
+
 
 def claim(claim_id: str, worker: str, lane: str, lease_ms: int) -> Call[Lease | None]:
     def parse(reply: Sequence[Any] | None) -> Lease | None:
@@ -25,7 +28,7 @@ def claim(claim_id: str, worker: str, lane: str, lease_ms: int) -> Call[Lease | 
 def renew(lease: Lease, lease_ms: int, progress: Mapping[str, Any] | None, checkpoint: str | None) -> Call[Verdict]:
     fraction, message = "", ""
     if progress is not None:
-        fraction, message = repr(_fraction(progress["fraction"])), progress.get("message", "")
+        fraction, message = repr(_fraction(progress["fraction"])), progress.get("message", "")[:MESSAGE_LENGTH]
     kept = "" if checkpoint is None else checkpoint
     arguments = (lease.job_id, lease.unit, lease.token, lease_ms, fraction, message, kept)
     return function("renew", *arguments, parse=lambda reply: Verdict(reply.decode()))
@@ -40,7 +43,7 @@ def _fraction(value: float) -> float:
 def metric(lease: Lease, name: str, value: float, step: int) -> Call[None]:
     # JSON has no infinity: a loss that ran away is told as the largest number, or left at 0 where it is none at all.
     finite = 0.0 if math.isnan(value) else min(max(float(value), -1e308), 1e308)
-    arguments = (lease.job_id, lease.unit, lease.token, name[:100], repr(finite), step)
+    arguments = (lease.job_id, lease.unit, lease.token, name[:NAME_LENGTH], repr(finite), step)
     return function("metric", *arguments, parse=_held(lease))
 
 

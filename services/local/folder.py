@@ -1,10 +1,10 @@
 """Where the stack keeps what must survive a restart, and the lock that keeps two stacks out of one folder.
 
-    stack.lock          held while a stack uses the folder
-    redis-password      the store's password, made once, readable by its owner only
-    page-token-key      the key that signs page tokens, so that they outlive the gateway
-    store/              the store's own files
-    logs/               one file for each process
+stack.lock          held while a stack uses the folder
+redis-password      the store's password, made once, readable by its owner only
+page-token-key      the key that signs page tokens, so that they outlive the gateway
+store/              the store's own files
+logs/               one file for each process
 """
 
 from __future__ import annotations

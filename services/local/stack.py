@@ -10,18 +10,19 @@ import logging
 import os
 import socket
 import threading
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic
 from typing import Self
 
 import grpc
+from sparring.v1 import catalog_pb2, catalog_pb2_grpc
 
 from services.local import folder as data
 from services.local import valkey
 from services.local.errors import StackError
 from services.local.program import Program
-from sparring.v1 import catalog_pb2, catalog_pb2_grpc
 
 logger = logging.getLogger(__name__)
 
@@ -39,9 +40,18 @@ DEATHS_AT_START = 3
 class LocalStack:
     """A whole Sparring on this machine; a context manager. `port` 0 takes a free one."""
 
-    def __init__(self, workers: int = 2, data_dir: str | Path | None = None, port: int = 0) -> None:
+    def __init__(
+        self,
+        workers: int = 2,
+        data_dir: str | Path | None = None,
+        port: int = 0,
+        *,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """`environment` is added to that of this process, for the gateway and the workers."""
         self.folder = (data.default_folder() if data_dir is None else Path(data_dir)).expanduser().resolve()
         self._wanted, self._port = workers, port
+        self._environment = os.environ | (environment if environment is not None else {})
         self._programs: dict[str, Program] = {}
         self._store: valkey.ValkeyServer | None = None
         self._resources = ExitStack()
@@ -174,12 +184,14 @@ class LocalStack:
 
     def _program(self, name: str, arguments: list[str] | tuple[str, ...]) -> Program:
         assert self._store is not None
-        environment = os.environ | {
+        environment = self._environment | {
             "SPARRING_REDIS_URL": f"redis://127.0.0.1:{self._store.port}/0",
             "SPARRING_REDIS_PASSWORD_FILE": str(self.folder / "redis-password"),
             "SPARRING_PAGE_TOKEN_KEY_FILE": str(self.folder / "page-token-key"),
             "SPARRING_LISTEN": self.target,
             "SPARRING_LANE": "cpu",
+            # No load balancer watches the loopback.
+            "SPARRING_DRAIN_S": "0",
             "PYTHONUNBUFFERED": "1",
         }
         return Program(name, arguments, environment, self.logs / f"{name}.log", self.folder)

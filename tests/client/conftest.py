@@ -11,9 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
 import sparring
-from sparring import channel
 
 
 def _fake():
@@ -40,10 +38,7 @@ def server(fake):
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch):
     """Tests wait a tenth of what users wait between retries."""
-    quick = channel.SERVICE_CONFIG.replace('"0.1s"', '"0.01s"')
-    assert quick != channel.SERVICE_CONFIG
-    options = [(key, quick if value == channel.SERVICE_CONFIG else value) for key, value in channel.OPTIONS]
-    monkeypatch.setattr(channel, "OPTIONS", tuple(options))
+    _fake().retry_quickly(monkeypatch)
 
 
 @pytest.fixture

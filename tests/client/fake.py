@@ -3,6 +3,7 @@
 It keeps the contract's promises as far as the client leans on them: request_id, offsets, event numbers, digests.
 """
 
+# ruff: noqa: N802 - the contract's names
 from __future__ import annotations
 
 import hashlib
@@ -14,7 +15,7 @@ from concurrent import futures
 import grpc
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
-
+from sparring import channel
 from sparring.v1 import (
     artifacts_pb2,
     artifacts_pb2_grpc,
@@ -51,6 +52,14 @@ def status_of(code, message, *, reason="", violations=(), retry_after_s=None):
     return status_pb2.Status(code=code.value[0], message=message, details=packed)
 
 
+def retry_quickly(monkeypatch):
+    """Make clients wait a tenth of what users wait between retries."""
+    quick = channel.SERVICE_CONFIG.replace('"0.1s"', '"0.01s"')
+    assert quick != channel.SERVICE_CONFIG
+    options = [(key, quick if value == channel.SERVICE_CONFIG else value) for key, value in channel.OPTIONS]
+    monkeypatch.setattr(channel, "OPTIONS", tuple(options))
+
+
 class Service(
     jobs_pb2_grpc.JobServiceServicer,
     models_pb2_grpc.ModelServiceServicer,
@@ -63,6 +72,9 @@ class Service(
         self.failures = defaultdict(deque)  # rpc -> Status or (code, text) to abort the next calls with
         self.cuts = defaultdict(deque)  # rpc -> messages after which the next streams break with UNAVAILABLE
         self.jobs, self.by_request_id, self.events = {}, {}, defaultdict(list)
+        self.next_job = None  # arguments of add_job for what becomes of the next created job
+        self.retried_after = None  # the event after which a retried job starts again, to end as it is held
+        self.waiting = ""  # why that job waits at first
         self.artifacts, self.uploads = {}, {}
         self.models, self.datasets = {}, {}
         self.corrupt = False
@@ -103,11 +115,15 @@ class Service(
         if request.request_id in self.by_request_id:
             return self.jobs[self.by_request_id[request.request_id]]
         job = jobs_pb2.Job(name="" if request.validate_only else f"jobs/job-{len(self.jobs) + 1}", state=1)
-        getattr(job, request.WhichOneof("spec")).CopyFrom(getattr(request, request.WhichOneof("spec")))
+        spec = getattr(request, request.WhichOneof("spec"))
+        getattr(job, request.WhichOneof("spec")).CopyFrom(spec)
         job.display_name = request.display_name
         if not request.validate_only:
             self.jobs[job.name] = job
             self.by_request_id[request.request_id] = job.name
+            if self.next_job is not None:
+                self.add_job(job.name, **self.next_job).MergeFrom(jobs_pb2.Job(**{request.WhichOneof("spec"): spec}))
+                job.waiting.message = self.waiting
             # Seen by the client before the answer is lost, if it is.
             if self.failures["CreateJob:after"]:
                 self.abort(context, self.failures["CreateJob:after"].popleft())
@@ -173,8 +189,11 @@ class Service(
 
     def RetryJob(self, request, context):
         self.enter("RetryJob", request, context)
-        self.jobs[request.name].state = jobs_pb2.Job.STATE_QUEUED
-        return self.jobs[request.name]
+        job = self.jobs[request.name]
+        if self.retried_after is None:
+            job.state = jobs_pb2.Job.STATE_QUEUED
+            return job
+        return jobs_pb2.Job(name=job.name, state="STATE_QUEUED", last_event_id=self.retried_after)
 
     def DeleteJob(self, request, context):
         self.enter("DeleteJob", request, context)
@@ -210,12 +229,11 @@ class Service(
         declared, kept = self.uploads[first.upload_id]
         if first.offset != len(kept):
             self.abort(context, status_of(grpc.StatusCode.OUT_OF_RANGE, f"{len(kept)} bytes are kept"))
-        cut, taken = self.cut_after("UploadArtifact"), 0
-        for message in (first, *request_iterator):
+        cut = self.cut_after("UploadArtifact")
+        for taken, message in enumerate((first, *request_iterator)):
             if taken == cut:
                 break
             kept.extend(message.data)
-            taken += 1
         if cut is not None and cut != "unanswered":
             context.abort(grpc.StatusCode.UNAVAILABLE, "connection reset")
         if hashlib.sha256(kept).hexdigest() != declared.sha256:
@@ -247,12 +265,11 @@ class Service(
         content, _ = self.artifacts[request.name]
         if self.corrupt:
             content = content[:-1] + b"?"
-        cut, sent = self.cut_after("DownloadArtifact"), 0
-        for offset in range(request.offset, len(content), MIB // 2):
+        cut = self.cut_after("DownloadArtifact")
+        for sent, offset in enumerate(range(request.offset, len(content), MIB // 2)):
             if sent == cut:
                 break
             yield artifacts_pb2.DownloadArtifactResponse(offset=offset, data=content[offset : offset + MIB // 2])
-            sent += 1
         if cut is not None:
             context.abort(grpc.StatusCode.UNAVAILABLE, "connection reset")
 

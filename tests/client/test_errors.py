@@ -6,7 +6,6 @@ import time
 
 import grpc
 import pytest
-
 import sparring
 from sparring import errors
 
@@ -91,16 +90,17 @@ def test_a_watch_with_nothing_listening_fails_at_once(nowhere):
 
 
 async def test_nothing_listening_is_unreachable_for_asyncio(nowhere):
-    async with sparring.connect_async(nowhere) as client:
-        with pytest.raises(errors.Unreachable, match="sparring up"):
-            await client.catalog.info()
+    client = sparring.connect_async(nowhere)
+    with pytest.raises(errors.Unreachable, match="sparring up"):
+        await client.catalog.info()
+    await client.close()
 
 
 def test_wait_for_ready_waits_for_a_service_that_comes_up(server):
     server.stop()
-    with sparring.connect(server.target, wait_for_ready=True, timeout_s=0.3) as client:
-        with pytest.raises(errors.TimedOut, match="did not answer in time"):
-            client.catalog.info()
+    late = sparring.connect(server.target, wait_for_ready=True, timeout_s=0.3)
+    with late, pytest.raises(errors.TimedOut, match="did not answer in time"):
+        late.catalog.info()
     server.start()
     with sparring.connect(server.target, wait_for_ready=True, timeout_s=10) as client:
         assert client.catalog.info().version == "0.1.0"

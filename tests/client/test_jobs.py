@@ -8,7 +8,6 @@ import uuid
 
 import grpc
 import pytest
-
 from sparring import errors
 from sparring.v1.jobs_pb2 import Job
 

@@ -55,7 +55,8 @@ class Stack:
 
     def inspect(self, container: str) -> dict[str, Any]:
         """Return all that the engine knows of a container or an image."""
-        return json.loads(self.engine.docker("inspect", container))[0]
+        found: list[dict[str, Any]] = json.loads(self.engine.docker("inspect", container))
+        return found[0]
 
     def kill(self, container: str) -> None:
         """Kill a container as a crash would; the engine does not restart what was killed through it."""

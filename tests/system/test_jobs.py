@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import sparring
+from sparring.v1.datasets_pb2 import DataSelection
 from sparring.v1.jobs_pb2 import Job, UnitChange, WatchJobResponse
 
 from .stack import Stack, wait_until
@@ -38,8 +39,15 @@ def three_workers(stack: Stack) -> Stack:
 
 def long_attack(client: sparring.Client, trained: Job) -> Job:
     """An attack that is long enough to be disturbed: twelve shards of about two seconds each on one core."""
-    plan = {"count": 1536, "batch_size": 128, "shard_size": 128, "seed": 7}
-    return client.attack(trained.result.model, "mnist10k", "pgd:epsilon=0.2,steps=40", split="test", **plan)
+    attack = "pgd:epsilon=0.2,steps=40"
+    chosen = DataSelection(dataset="mnist10k", split="test", count=1536)
+    return client.attack(trained.result.model, chosen, attack, batch_size=128, shard_size=128, seed=7)
+
+
+def busy_worker(stack: Stack, client: sparring.Client) -> str:
+    """Return the container of a worker that holds a unit; its name begins with the container's."""
+    busy = [worker.id for worker in client.catalog.info().workers if worker.unit]
+    return next(one for one in stack.containers("worker") if any(name.startswith(one[:12]) for name in busy))
 
 
 class Watch:
@@ -109,7 +117,7 @@ def test_a_worker_killed_in_the_middle_of_a_job_changes_nothing(
 ) -> None:
     watch = Watch(client, long_attack(client, trained))
     watch.until_committed(2)
-    three_workers.kill(busy_worker(three_workers, watch))
+    three_workers.kill(busy_worker(three_workers, client))
     job = watch.finish()
     assert len(three_workers.containers("worker")) == 2
     assert watch.changes(UnitChange.KIND_LOST), "the worker that was killed held no unit"

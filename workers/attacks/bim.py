@@ -18,8 +18,8 @@ def bim(model: Model, x: Tensor, goal: Goal, ball: Ball, *, steps: int, step_siz
 
     Source: arXiv:1607.02533, section 2.2: step_size 1/255 and min(k + 4, 1.25 k) steps for k = 255 epsilon.
     """
-    xₙ = x
+    S, xₙ = ball.around(x), x
     for _ in range(steps):
         g = goal.gradient(model, xₙ)
-        xₙ = ball.project(xₙ + step_size * ball.steepest(g), x)
+        xₙ = S.project(xₙ.add(ball.steepest(g), alpha=step_size))
     return xₙ

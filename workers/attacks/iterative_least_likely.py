@@ -19,10 +19,10 @@ def iterative_least_likely(model: Model, x: Tensor, goal: Goal, ball: Ball, *, s
 
     Source: arXiv:1607.02533, section 2.3, with the step_size and number of steps of its section 2.2.
     """
-    xₙ = x
+    S, xₙ = ball.around(x), x
     for _ in range(steps):
         g = goal.gradient(model, xₙ)
-        xₙ = ball.project(xₙ + step_size * ball.steepest(g), x)
+        xₙ = S.project(xₙ.add(ball.steepest(g), alpha=step_size))
     return xₙ
 
 

@@ -29,8 +29,9 @@ def pgd(
 
     Source: arXiv:1706.06083, eq. 2.1 and the iteration below it; section 5 for MNIST's 40 steps of 0.01 at epsilon 0.3.
     """
-    xₙ = ball.random(x, generator) if random_start else x
+    S = ball.around(x)
+    xₙ = S.random(generator) if random_start else x
     for _ in range(steps):
         g = goal.gradient(model, xₙ)
-        xₙ = ball.project(xₙ + step_size * ball.steepest(g), x)
+        xₙ = S.project(xₙ.add(ball.steepest(g), alpha=step_size))
     return xₙ

@@ -57,7 +57,7 @@ def run_attack(
     started = time.perf_counter()
     recipe = look_up(plan, survivors_only=survivors_only)
     x, y, sample_ids = _checked(x, y, sample_ids)
-    columns, violations = _blank(x), 0
+    batches: list[dict[str, Tensor]] = []
     with frozen(model):
         network, device = _in_float32(model), device_of(model)
         for begin in range(0, len(x), batch_size):
@@ -70,11 +70,11 @@ def run_attack(
 
             seed_model_noise(seed, int(ids[0]), device)
             batch = Batch(x=x[span].to(device), y=y[span].to(device), sample_ids=ids, seed=seed, tick=tick)
-            rows = attack_batch(network, batch, recipe)
-            violations += int(rows.pop("violation").sum())
-            for name, values in rows.items():
-                columns[name][span] = values
+            found = attack_batch(network, batch, recipe)
+            batches.append({name: values.to(x.device) for name, values in found.items()})
     monitor.tick(1.0, plan.name)
+    columns = _joined(batches, x)
+    violations = int(columns.pop("violation").sum())
     return AttackResult(seconds=time.perf_counter() - started, violations=violations, **columns)
 
 
@@ -95,18 +95,24 @@ def _checked(x: Tensor, y: Tensor, sample_ids: Tensor) -> tuple[Tensor, Tensor, 
             )
         if int(y.min()) < 0:
             raise Rejected("LABEL_OUT_OF_RANGE", f"label {int(y.min())}; labels count from 0")
-    return x.float().clamp(0, 1), y.long(), sample_ids.long().cpu()
+        if low < 0 or high > 1:
+            x = x.clamp(0, 1)
+    return x.float(), y.long(), sample_ids.long().cpu()
 
 
-def _blank(x: Tensor) -> dict[str, Tensor]:
-    """Return room for the tensors of `AttackResult`."""
+def _joined(batches: list[dict[str, Tensor]], x: Tensor) -> dict[str, Tensor]:
+    """Return the rows of all batches, by name; of no batch, columns of no row."""
+    if len(batches) == 1:
+        return batches[0]
+    if batches:
+        return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
     kinds = {
         torch.int64: ("clean_prediction", "prediction", "target", "forwards", "backwards"),
         torch.float32: ("clean_confidence", "confidence", "distance"),
-        torch.bool: ("success", "attacked", "zero_gradient"),
+        torch.bool: ("success", "attacked", "zero_gradient", "violation"),
     }
-    room = {name: x.new_empty(len(x), dtype=dtype) for dtype, names in kinds.items() for name in names}
-    return room | {"x_adv": torch.empty_like(x)}
+    columns = {name: x.new_empty(0, dtype=dtype) for dtype, names in kinds.items() for name in names}
+    return columns | {"x_adv": x.clone()}
 
 
 def _in_float32(model: nn.Module) -> Model:

@@ -1,17 +1,18 @@
-"""One batch under attack: clean pass, target, restarts, verification. All tensors are on the model's device."""
+"""One batch under attack: clean pass, target, restarts, verdict. All tensors are on the model's device."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from workers.attacks import least_likely
 from workers.engine.plan import Recipe
-from workers.engine.pursuit import Finished, Pursuit
+from workers.engine.pursuit import Clean, Finished, Judged, Pursuit, look
 from workers.engine.seeds import generators, random_targets
 from workers.failures import Rejected
 from workers.goals import Model, Targeted, Untargeted
@@ -24,26 +25,28 @@ class Batch:
 
     x: Tensor  # (N, ...) float32 in [0, 1]
     y: Tensor  # (N,) int64
-    sample_ids: Tensor  # (N,) int64
+    sample_ids: Tensor  # (N,) int64, on the CPU
     seed: int
     tick: Callable[[int, int], None]  # told before every gradient: the restart, and the gradients asked for in it
 
 
 class Found:
-    """The best point of each sample over all restarts, and what the search for it cost."""
+    """The best point of each sample over all restarts, how the model sees it, and what the search for it cost."""
 
-    def __init__(self, x: Tensor) -> None:
-        self.x_adv = x.clone()  # (N, ...)
-        self.score = x.new_full((len(x),), -torch.inf)  # (N,) as in `Pursuit`
-        self.zero_gradient = torch.zeros_like(self.score, dtype=torch.bool)
-        self.forwards = torch.zeros_like(self.score, dtype=torch.int64)
+    def __init__(self, x: Tensor, clean: Tensor) -> None:
+        self.points = x.clone()  # (N, ...)
+        self.logits = clean.detach().clone()  # (N, K)
+        self.score = x.new_full((len(x),), -torch.inf)  # (N,) as in `Judged`
+        self.zero_gradient = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        self.forwards = torch.ones_like(self.zero_gradient, dtype=torch.int64)  # the clean pass
         self.backwards = torch.zeros_like(self.forwards)
 
-    def absorb(self, rows: Tensor, run: Pursuit) -> None:
-        """Enter the outcome of one run over some of the samples."""
-        better = run.score > self.score[rows]
-        self.x_adv[rows[better]] = run.best[better]
-        self.score[rows[better]] = run.score[better]
+    def enter(self, rows: Tensor, run: Pursuit, judged: Judged) -> None:
+        """Keep what one run over some of the samples has bettered, and charge them for it."""
+        better = (judged.score > self.score[rows]).nonzero().squeeze(1)
+        mine = (self.points, self.logits, self.score)
+        for kept, new in zip(mine, judged, strict=True):
+            kept[rows[better]] = new[better]
         self.zero_gradient[rows] |= run.zero_gradient
         self.forwards[rows] += run.forwards
         self.backwards[rows] += run.backwards
@@ -52,67 +55,71 @@ class Found:
 def attack_batch(model: Model, batch: Batch, recipe: Recipe) -> dict[str, Tensor]:
     """Attack N samples; returns every tensor of `AttackResult` by its name, and `violation` (N,) bool."""
     x, y = batch.x, batch.y
-    clean = look(model, batch.x)
+    point = x.detach().requires_grad_(recipe.starts_clean)
+    with torch.set_grad_enabled(recipe.starts_clean):
+        clean = look(model, point)
     if int(y.max()) >= clean.shape[1]:
         raise Rejected("LABEL_OUT_OF_RANGE", f"label {int(y.max())}, but the model has {clean.shape[1]} classes")
     target = _target(recipe, clean, batch)
     aim = Untargeted(y, recipe.loss) if target is None else Targeted(target, recipe.loss)
     attacked = clean.argmax(dim=1) == y if target is None else target != y
     # A sample that answers its target already is a success as it is.
-    found = _search(model, batch, recipe, aim, attacked & ~aim.reached(clean))
-    final = look(model, found.x_adv)
-    violation = _violates(found.x_adv, x, recipe.ball)
-    clean_confidence, clean_prediction = clean.softmax(dim=1).max(dim=1)
-    confidence, prediction = final.softmax(dim=1).max(dim=1)
+    rows = (attacked & ~aim.reached(clean)).nonzero().squeeze(1)
+    found = _search(model, batch, recipe, aim, Clean(point, clean, rows))
+    clean_confidence, clean_prediction = clean.detach().softmax(dim=1).max(dim=1)
+    confidence, prediction = found.logits.softmax(dim=1).max(dim=1)
+    distance = recipe.ball.distance(found.points, x)
+    violation = _violates(found.points, distance, recipe.ball)
     return {
-        "x_adv": found.x_adv,
+        "x_adv": found.points,
         "clean_prediction": clean_prediction,
         "clean_confidence": clean_confidence,
         "prediction": prediction,
         "confidence": confidence,
-        "success": attacked & aim.reached(final) & ~violation,
+        "success": attacked & aim.reached(found.logits) & ~violation,
         "attacked": attacked,
         "zero_gradient": found.zero_gradient,
-        "distance": recipe.ball.distance(found.x_adv, x),
+        "distance": distance,
         "target": torch.full_like(y, -1) if target is None else target,
-        "forwards": found.forwards + 2,
+        "forwards": found.forwards,
         "backwards": found.backwards,
         "violation": violation,
     }
 
 
-def look(model: Model, x: Tensor) -> Tensor:
-    """Return the logits (N, K) of one forward; raises `Rejected` where they can't be judged."""
-    logits = model(x)
-    if logits.ndim != 2 or len(logits) != len(x) or logits.shape[1] < 2:
-        raise Rejected("BAD_LOGITS", f"the model must return logits (N, classes >= 2), not {tuple(logits.shape)}")
-    if not torch.isfinite(logits).all():
-        raise Rejected("LOGITS_NOT_FINITE", "the model returns NaN or infinite logits; check its weights and training")
-    return logits
-
-
-def _search(model: Model, batch: Batch, recipe: Recipe, aim: Untargeted | Targeted, wanted: Tensor) -> Found:
-    """Run the attack on the wanted rows once per restart."""
-    found = Found(batch.x)
-    rows = wanted.nonzero().squeeze(1)
+def _search(model: Model, batch: Batch, recipe: Recipe, aim: Untargeted | Targeted, clean: Clean) -> Found:
+    """Run the attack once per restart, on the samples that are still to be broken."""
+    found, rows = Found(batch.x, clean.logits), clean.rows
     for restart in range(recipe.restarts):
         if len(rows) == 0:
             break
-        random = {"generator": generators(batch.seed, batch.sample_ids[rows.cpu()], restart)}
-        run = Pursuit(aim.select(rows), batch.x[rows], partial(batch.tick, restart), recipe.survivors_only)
+        run = Pursuit(
+            aim.select(rows),
+            batch.x[rows],
+            partial(batch.tick, restart),
+            survivors_only=recipe.survivors_only,
+            clean=clean if recipe.starts_clean else None,
+        )
         try:
-            last = recipe.entry.run(
-                model, run.x, run, recipe.ball, **recipe.keywords, **(random if recipe.entry.random else {})
-            )
-            run.conclude(model, last)
+            last = recipe.entry.run(model, run.x, run, recipe.ball, **_keywords(batch, recipe, rows, restart))
         except Finished:
-            pass
-        if recipe.survivors_only and restart + 1 < recipe.restarts:
-            run.confirm(model)
-        found.absorb(rows, run)
+            last = None
+        judged = run.judge(model, last)
+        found.enter(rows, run, judged)
         if recipe.survivors_only:
-            rows = rows[run.score < torch.inf]
+            rows = rows[judged.score < torch.inf]
+    if recipe.restarts > 1:
+        # What was found first was judged long ago; a randomised model must not profit from many tries.
+        found.logits = look(model, found.points)
+        found.forwards += 1
     return found
+
+
+def _keywords(batch: Batch, recipe: Recipe, rows: Tensor, restart: int) -> dict[str, Any]:
+    if not recipe.entry.random:
+        return dict(recipe.keywords)
+    streams = generators(batch.seed, batch.sample_ids[rows.cpu()], restart)
+    return {**recipe.keywords, "generator": streams}
 
 
 def _target(recipe: Recipe, clean: Tensor, batch: Batch) -> Tensor | None:
@@ -134,9 +141,9 @@ def _target(recipe: Recipe, clean: Tensor, batch: Batch) -> Tensor | None:
             return torch.full_like(batch.y, recipe.goal.label)
 
 
-def _violates(x_adv: Tensor, x: Tensor, ball: Ball) -> Tensor:
+def _violates(points: Tensor, distance: Tensor, ball: Ball) -> Tensor:
     """Return where a result is outside its ball or the box, or not finite, (N,) bool."""
+    low, high = points.flatten(1).aminmax(dim=1)
     slack = TOLERANCE * max(1.0, ball.epsilon)
-    inside = ball.distance(x_adv, x) <= ball.epsilon + slack  # False for NaN
-    low, high = x_adv.flatten(1).aminmax(dim=1)
-    return ~(inside & (low >= -TOLERANCE) & (high <= 1 + TOLERANCE))
+    # Every comparison with NaN is false.
+    return ~((distance <= ball.epsilon + slack) & (low >= -TOLERANCE) & (high <= 1 + TOLERANCE))

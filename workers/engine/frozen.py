@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
@@ -24,13 +24,14 @@ def frozen(model: nn.Module) -> Iterator[None]:
         undo.enter_context(torch.inference_mode(mode=False))
         undo.enter_context(torch.no_grad())
         undo.enter_context(torch.autocast(device.type, enabled=False))
-        undo.callback(_restore_modes, [(module, module.training) for module in model.modules()])
-        undo.callback(_restore_buffers, _buffers(model))
-        undo.callback(_restore_gradients, [p for p in model.parameters() if p.requires_grad])
-        for module in model.modules():
-            module.training = False
-        for parameter in model.parameters():
-            parameter.requires_grad = False
+        awake = [module for module in model.modules() if module.training]
+        trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        buffers = [(name, buffer, buffer.clone()) for name, buffer in model.named_buffers()]
+        undo.callback(_set, awake, "training", value=True)
+        undo.callback(_set, trainable, "requires_grad", value=True)
+        undo.callback(_restore, model, buffers)
+        _set(awake, "training", value=False)
+        _set(trainable, "requires_grad", value=False)
         yield
 
 
@@ -40,28 +41,15 @@ def device_of(model: nn.Module) -> torch.device:
     return torch.device("cpu") if parameter is None else parameter.device
 
 
-def _buffers(model: nn.Module) -> list[tuple[nn.Module, str, Tensor, Tensor]]:
-    """Return every buffer with its owner, its name and a copy of its content."""
-    return [
-        (module, name, buffer, buffer.clone())
-        for module in model.modules()
-        for name, buffer in module.named_buffers(recurse=False)
-    ]
+def _set(things: Iterable[object], name: str, *, value: bool) -> None:
+    for thing in things:
+        setattr(thing, name, value)
 
 
-def _restore_buffers(buffers: list[tuple[nn.Module, str, Tensor, Tensor]]) -> None:
-    for module, name, buffer, content in buffers:
+def _restore(model: nn.Module, buffers: list[tuple[str, Tensor, Tensor]]) -> None:
+    for path, buffer, content in buffers:
         if not torch.equal(buffer, content):
             buffer.copy_(content)
-        if getattr(module, name) is not buffer:
-            setattr(module, name, buffer)
-
-
-def _restore_modes(modes: list[tuple[nn.Module, bool]]) -> None:
-    for module, training in modes:
-        module.training = training
-
-
-def _restore_gradients(parameters: list[nn.Parameter]) -> None:
-    for parameter in parameters:
-        parameter.requires_grad = True
+        if model.get_buffer(path) is not buffer:
+            owner, _, name = path.rpartition(".")
+            setattr(model.get_submodule(owner), name, buffer)

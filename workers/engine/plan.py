@@ -85,6 +85,11 @@ class Recipe:
     keywords: Mapping[str, Value]
 
     @property
+    def starts_clean(self) -> bool:
+        """Whether the first gradient is asked for at the clean input."""
+        return not self.keywords.get("random_start", False)
+
+    @property
     def calls(self) -> int:
         """Gradients that the attack asks for in one run."""
         return int(self.keywords.get("steps", 1))

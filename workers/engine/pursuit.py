@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
 
-from workers.goals import Model, Targeted, Untargeted
+from workers.failures import Rejected
+from workers.goals import Ascent, Model, Targeted, Untargeted
 
-# Steps between two looks at who is left; each look waits for the device once.
-_STRIDE: Final = 4
+# After how many steps to look at what they came to for the first time, and at most how many later. A look costs a dozen
+# small operations, the points since the last one are kept until then, and the device is waited for once.
+_FIRST_LOOK: Final = 4
+_LONGEST: Final = 8
 
 # The batch shrinks where at most this part of it is left: a few shapes per run, not one per step.
 _WORTHWHILE: Final = 0.75
@@ -19,6 +22,32 @@ _WORTHWHILE: Final = 0.75
 
 class Finished(Exception):  # noqa: N818 - not an error: it ends the attack's loop from inside `gradient`
     """Raised where no sample is left to attack; never leaves the engine."""
+
+
+class Judged(NamedTuple):
+    """What a run came to: a point of each sample, with the logits of a fresh forward of it."""
+
+    points: Tensor  # (N, ...)
+    logits: Tensor  # (N, K)
+    score: Tensor  # (N,) the objective, or infinity where the goal is reached
+
+
+class Clean(NamedTuple):
+    """A clean pass whose graph is still there, so that the first gradient needs no second one."""
+
+    point: Tensor  # (M, ...) the batch that was passed, requires a gradient
+    logits: Tensor  # (M, K)
+    rows: Tensor  # (N,) the samples of it that are attacked
+
+
+def look(model: Model, x: Tensor) -> Tensor:
+    """Return the logits (N, K) of one forward; raises `Rejected` where they can't be judged."""
+    logits = model(x)
+    if logits.ndim != 2 or len(logits) != len(x) or logits.shape[1] < 2:
+        raise Rejected("BAD_LOGITS", f"the model must return logits (N, classes >= 2), not {tuple(logits.shape)}")
+    if not torch.isfinite(logits).all():
+        raise Rejected("LOGITS_NOT_FINITE", "the model returns NaN or infinite logits; check its weights and training")
+    return logits
 
 
 class Pursuit:
@@ -38,77 +67,124 @@ class Pursuit:
         aim: Untargeted | Targeted,
         x: Tensor,
         tick: Callable[[int], None],
-        survivors_only: bool,  # noqa: FBT001
+        *,
+        survivors_only: bool,
+        clean: Clean | None,
     ) -> None:
-        self.best = x.clone()  # (N, ...)
-        self.score = x.new_full((len(x),), -torch.inf)  # (N,) objective of `best`, or infinity once the goal is reached
-        self.zero_gradient = torch.zeros_like(self.score, dtype=torch.bool)
-        self.forwards = torch.zeros_like(self.score, dtype=torch.int64)
+        self.x = x  # (N, ...) what the attack starts from
+        self.zero_gradient = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        # Of this run alone; the clean pass, where it serves as the first forward, is charged to the batch.
+        self.forwards = torch.full_like(self.zero_gradient, 0 if clean is None else -1, dtype=torch.int64)
         self.backwards = torch.zeros_like(self.forwards)
+        self._best = x.clone()
+        self._score = x.new_full((len(x),), -torch.inf)  # of `_best`, as in `Judged`
         self._aim, self._live_aim = aim, aim
-        self.x, self._tick, self._survivors_only = x, tick, survivors_only
         self._live: Tensor | None = None  # rows that the model is still asked about; None: all
+        self._tick, self._survivors_only, self._clean = tick, survivors_only, clean
+        self._unread: list[tuple[Tensor, Tensor, Tensor]] = []  # points, logits, objectives of the last few steps
         self._calls = 0
-        self._uncounted = 0
+        self._next_look = _FIRST_LOOK
+        self._charged = 0
 
     def gradient(self, model: Model, x: Tensor) -> Tensor:
         """Return the direction to climb at `x`; see `goals.Goal`."""
         self._tick(self._calls)
-        if self._survivors_only and self._calls % _STRIDE == 0 and self._calls > 0:
-            self._dismiss(model)
+        if self._calls == self._next_look:
+            self._next_look += min(self._next_look, _LONGEST)
+            self._read()
+            if self._survivors_only:
+                self._dismiss(model)
         here = x if self._live is None else x[self._live]
-        gradient, logits, objective = self._live_aim.ascent(model, here)
+        ascent = self._ascent(model, here)
         if self._calls == 0:
-            steepness = gradient.abs().flatten(1).amax(dim=1)
+            steepness = ascent.gradient.abs().flatten(1).amax(dim=1)
             self.zero_gradient = ~((steepness > 0) & (steepness < torch.inf))
         self._calls += 1
-        self._uncounted += 1
         if x is not self.x:
-            self._record(here, logits, objective)
-        return gradient if self._live is None else torch.zeros_like(x).index_copy_(0, self._live, gradient)
+            self._unread.append((here, ascent.logits, ascent.objective))
+        return (
+            ascent.gradient if self._live is None else torch.zeros_like(x).index_copy_(0, self._live, ascent.gradient)
+        )
 
-    def conclude(self, model: Model, last: Tensor) -> None:
-        """Take the attack's last point into account, which no gradient was asked at."""
-        here = last if self._live is None else last[self._live]
-        logits = model(here)
-        self._record(here, logits, self._live_aim.objective(logits))
-        self._count(forwards=1)
+    def judge(self, model: Model, last: Tensor | None) -> Judged:
+        """Look afresh at where each sample ended: at the goal, at the attack's last point, or at a better one before.
 
-    def confirm(self, model: Model) -> None:
-        """Ask again about the live samples that reached the goal; those that fail are open once more."""
-        rows = self._rows()
-        turned = rows[self.score[rows] == torch.inf]
-        if len(turned):
-            reached = self._aim.select(turned).reached(model(self.best[turned]))
-            self.score[turned[~reached]] = -torch.inf
-            self.forwards[turned] += 1
+        `last` (N, ...) is what the attack returned; None where it was cut short, every sample being done.
+        """
+        self._read()
+        self._charge(forwards=1)
+        turned = self._score == torch.inf
+        points = self._best if last is None else torch.where(_over(turned, last), self._best, last)
+        logits = look(model, points)
+        score = self._worth(logits)
+        regretted = (score < self._score) & ~turned
+        if regretted.any():
+            rows = regretted.nonzero().squeeze(1)
+            points[rows] = self._best[rows]
+            logits[rows] = look(model, points[rows])
+            score = self._worth(logits)
+            self.forwards[rows] += 1
+        return Judged(points, logits, score)
+
+    def _worth(self, logits: Tensor) -> Tensor:
+        return self._aim.objective(logits).masked_fill(self._aim.reached(logits), torch.inf)
+
+    def _ascent(self, model: Model, here: Tensor) -> Ascent:
+        if self._clean is None or here is not self.x:
+            return self._live_aim.ascent(model, here)
+        point, logits, rows = self._clean
+        self._clean = None  # its graph can be used once
+        with torch.enable_grad():
+            ascent = self._aim.slope(logits[rows], point)
+        return ascent._replace(gradient=ascent.gradient[rows])
+
+    def _read(self) -> None:
+        """Enter the points of the last steps in the books: the first one at the goal, or the highest."""
+        if not self._unread:
+            return
+        points, logits, objectives = (torch.stack(column) for column in zip(*self._unread, strict=True))
+        self._unread.clear()
+        scores = objectives.masked_fill(self._live_aim.reached(logits), torch.inf)  # (steps, n)
+        score, step = scores.max(dim=0)  # the first of equals
+        best = points[step, torch.arange(len(step), device=step.device)]
+        if self._live is None:
+            known_best, known_score = self._best, self._score
+        else:
+            known_best, known_score = self._best[self._live], self._score[self._live]
+        better = _over(score > known_score, best)
+        torch.where(better, best, known_best, out=known_best)
+        torch.fmax(score, known_score, out=known_score)
+        if self._live is not None:
+            self._best[self._live], self._score[self._live] = known_best, known_score
 
     def _dismiss(self, model: Model) -> None:
+        """Let the samples go that have reached the goal, if they are many enough and a fresh forward agrees."""
         rows = self._rows()
-        left = int((self.score[rows] < torch.inf).sum())
-        if left > _WORTHWHILE * len(rows):
+        done = self._score[rows] == torch.inf
+        turned = rows[done]
+        if len(rows) - len(turned) > _WORTHWHILE * len(rows):
             return
-        self._count()
-        self.confirm(model)
-        self._live = rows[self.score[rows] < torch.inf]
+        self._charge()
+        confirmed = self._aim.select(turned).reached(model(self._best[turned]))
+        self.forwards[turned] += 1
+        self._score[turned[~confirmed]] = -torch.inf
+        self._live = rows[self._score[rows] < torch.inf]
         self._live_aim = self._aim.select(self._live)
         if len(self._live) == 0:
             raise Finished
 
-    def _record(self, here: Tensor, logits: Tensor, objective: Tensor) -> None:
-        score = objective.masked_fill(self._live_aim.reached(logits), torch.inf)
-        rows = slice(None) if self._live is None else self._live
-        known = self.score[rows]
-        better = score > known
-        self.score[rows] = torch.where(better, score, known)
-        self.best[rows] = torch.where(better.view(-1, *[1] * (here.ndim - 1)), here, self.best[rows])
-
     def _rows(self) -> Tensor:
-        return torch.arange(len(self.score), device=self.score.device) if self._live is None else self._live
+        return torch.arange(len(self.x), device=self.x.device) if self._live is None else self._live
 
-    def _count(self, *, forwards: int = 0) -> None:
-        """Charge the live samples for the steps since the last charge, and for `forwards` more."""
-        rows = self._rows()
-        self.forwards[rows] += self._uncounted + forwards
-        self.backwards[rows] += self._uncounted
-        self._uncounted = 0
+    def _charge(self, *, forwards: int = 0) -> None:
+        """Charge the live samples for the steps since the last time; and every sample for more forwards."""
+        rows = slice(None) if self._live is None else self._live
+        self.forwards[rows] += self._calls - self._charged
+        self.backwards[rows] += self._calls - self._charged
+        self.forwards += forwards
+        self._charged = self._calls
+
+
+def _over(mask: Tensor, like: Tensor) -> Tensor:
+    """Shape (N,) so that it broadcasts over (N, ...)."""
+    return mask.view(-1, *[1] * (like.ndim - 1))

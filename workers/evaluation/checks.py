@@ -55,7 +55,7 @@ def _whole(given: SummaryInput) -> Iterator[Finding]:
         reach = 100 * 0.98 / (n**0.5)
         yield Finding(
             "caution",
-            f"Only {words.count(n)} samples were judged: a figure may be off by up to {min(reach, 100):.0f} points "
+            f"Judged on {words.samples(n)} only: a figure may be off by up to {min(reach, 100):.0f} points "
             f"(95 % interval). Take {words.count(WIDE)} or more before comparing models.",
         )
     if given.runs:
@@ -69,13 +69,14 @@ def _whole(given: SummaryInput) -> Iterator[Finding]:
 
 
 def _violations(model: ModelInfo, rows: Sequence[Row], runs: Mapping[str, RunInfo]) -> Iterator[Finding]:
-    for row in rows:
-        if row.violations:
-            yield Finding(
-                "error",
-                f"{_who(model)}: {words.count(row.violations)} adversarial examples of {_attack(row, runs)} left the "
-                "ball or the box when they were checked again. The row is not sound; please report it.",
-            )
+    broken = [row for row in rows if row.violations]
+    if broken:
+        where = f"{_attack(broken[0], runs)}{f' and {len(broken) - 1} more rows' if broken[1:] else ''}"
+        yield Finding(
+            "error",
+            f"{_who(model)}: {words.count(sum(row.violations for row in broken))} adversarial examples left the ball "
+            f"or the box when they were checked again ({where}). These rows are not sound; please report it.",
+        )
 
 
 def _masked(model: ModelInfo, rows: Sequence[Row], runs: Mapping[str, RunInfo]) -> Iterator[Finding]:
@@ -96,30 +97,33 @@ def _masked(model: ModelInfo, rows: Sequence[Row], runs: Mapping[str, RunInfo]) 
 
 
 def _not_falling(model: ModelInfo, rows: Sequence[Row], runs: Mapping[str, RunInfo]) -> Iterator[Finding]:
-    """Compare the points of one attack over epsilon: a larger ball holds the smaller one, so accuracy can't rise."""
+    """Name the pair of radii where accuracy rises most: a larger ball holds the smaller one, so it can't."""
     families: dict[tuple[object, ...], list[Row]] = {}
     for row in rows:
         families.setdefault(_family(runs[row.run]), []).append(row)
+    pairs: list[tuple[Row, Row]] = []
     for family in families.values():
         points = sorted(family, key=lambda row: row.epsilon)
-        pairs = (pair for pair in itertools.combinations(points, 2) if pair[0].epsilon < pair[1].epsilon)
-        rising = next((pair for pair in pairs if _more(pair[1], pair[0])), None)
-        first, last = points[0], points[-1]
-        flat = (
-            last.epsilon >= 2 * first.epsilon > 0
-            and last.robust_accuracy.count >= first.robust_accuracy.count
-            and first.robust_accuracy.low > 1 / model.classes
+        rising = itertools.combinations(points, 2)
+        pairs += [(low, high) for low, high in rising if low.epsilon < high.epsilon and _more(high, low)]
+        if _flat(points[0], points[-1], 1 / model.classes):
+            pairs.append((points[0], points[-1]))
+    if pairs:
+        low, high = max(pairs, key=lambda pair: pair[1].robust_accuracy.value - pair[0].robust_accuracy.value)
+        yield Finding(
+            "caution",
+            f"{_who(model)}: accuracy does not fall as epsilon grows ({_figures([low, high], runs)}). A larger ball "
+            "contains the smaller one, so the attack fails to find what is there: more steps, restarts or another loss "
+            "are needed.",
+            (OBFUSCATED_GRADIENTS,),
         )
-        if rising is not None or flat:
-            low, high = (first, last) if rising is None else rising
-            yield Finding(
-                "caution",
-                f"{_who(model)}: accuracy does not fall as epsilon grows ({_attack(low, runs)}: "
-                f"{words.share(low.robust_accuracy)}, {_attack(high, runs)}: {words.share(high.robust_accuracy)}). "
-                "A larger ball contains the smaller one, so the attack fails to find what is there: more steps, "
-                "restarts or another loss are needed.",
-                (OBFUSCATED_GRADIENTS,),
-            )
+
+
+def _flat(first: Row, last: Row, chance: float) -> bool:
+    """Whether twice the radius broke no further sample, though there were samples left to break."""
+    wider = last.epsilon >= 2 * first.epsilon > 0
+    held = last.robust_accuracy.count >= first.robust_accuracy.count
+    return wider and held and first.robust_accuracy.low > chance
 
 
 def _leaking(model: ModelInfo, rows: Sequence[Row], runs: Mapping[str, RunInfo]) -> Iterator[Finding]:

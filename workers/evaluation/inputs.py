@@ -67,7 +67,7 @@ class RunInfo:
         a `loss` that contains "margin" or "dlr" (either case, with or without "LOSS_") is free of saturation.
     norm: "linf" or "l2". epsilon: radius, in [0, 1] pixel units for linf, Euclidean length for l2.
     goal: the goal that the engine judged `success` by. "untargeted" is judged on every sample, a sample that is wrong
-        clean counting as broken; any other goal on the samples that the engine marked `attacked`.
+        clean counting as broken (and left alone by the engine); any other on the samples marked `attacked`.
     goal_label: the class, for goal "label".
     curve: index of the epsilon curve that this run is a point of; None for a run of the table.
     paper, citation, formula: from the contract's `method` option.

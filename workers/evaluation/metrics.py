@@ -104,7 +104,7 @@ def _row(model: ModelInfo, samples: ModelSamples, run: ShardRun, *, targeted: bo
         seconds=0.0,
         curve=False,
         violations=run.violations,
-        zero_gradient=_mean(run.zero_gradient[judged]),
+        zero_gradient=_mean(run.zero_gradient[run.attacked]),
         relabelled=_count(~right & (run.prediction == label) & judged),
     )
 

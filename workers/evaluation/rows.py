@@ -19,8 +19,8 @@ class Row:
 
     norm: "linf", "l2", or "" for clean. run: key of the run, "" for clean and worst case; tells which attack's
     parameters the row carries. worst_of: keys of the runs that a worst case is taken over.
-    class_robust_accuracy: None for a class without samples. zero_gradient: share of the judged samples on which the
-    loss gradient was exactly zero. relabelled: samples that were wrong clean and that the attack made right.
+    class_robust_accuracy: None for a class without samples. zero_gradient: share of the attacked samples on which
+    the loss gradient was exactly zero. relabelled: samples that were wrong clean and that the attack made right.
     Means over no samples are 0; `success_rate.count` tells.
     """
 

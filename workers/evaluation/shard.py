@@ -141,7 +141,8 @@ def _named(prefix: str, part: CleanPart | ShardRun, size: int) -> dict[str, Tens
         tensor = torch.tensor([value]) if spec.name == "violations" else value
         if not _fits(spec.name, tensor, size):
             raise ValueError(f"{prefix}/{spec.name} has shape {tuple(tensor.shape)} in a shard of {size} samples")
-        named[f"{prefix}/{spec.name}"] = tensor
+        # safetensors refuses tensors that share memory, and callers may well pass one tensor in two places.
+        named[f"{prefix}/{spec.name}"] = tensor.clone()
     return named
 
 

@@ -43,7 +43,7 @@ def summarize(given: SummaryInput) -> Summary:
         adversarial=_adversarial(given, samples[0]) if given.kind == "attack" else None,
         report_html=render(given, rows, found, samples),
         metrics_json=_metrics(given, rows, found),
-        warnings=tuple(finding.text for finding in found),
+        warnings=tuple(f"Error: {one.text}" if one.level == "error" else one.text for one in found),
     )
 
 

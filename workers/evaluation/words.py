@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from workers.evaluation.inputs import Parameter, RunInfo
 from workers.evaluation.proportions import Proportion
@@ -35,7 +36,7 @@ def percent(value: float) -> str:
         shown = "<0.1"
     elif shown == "100.0" and value < 1:
         shown = ">99.9"
-    return f"{shown} %"  # the space does not break
+    return f"{shown}\N{NO-BREAK SPACE}%"
 
 
 def share(proportion: Proportion) -> str:
@@ -53,6 +54,16 @@ def number(value: float) -> str:
     return f"{value:.4g}"
 
 
+def distance(value: float) -> str:
+    """Return a distance with three digits."""
+    return f"{value:.3g}"
+
+
+def samples(n: int) -> str:
+    """Return "1 sample", "2,000 samples"."""
+    return "1 sample" if n == 1 else f"{n:,} samples"
+
+
 def count(value: int) -> str:
     """Return 2000 as "2,000"."""
     return f"{value:,}"
@@ -64,7 +75,9 @@ def per_sample(passes: int, n: int) -> str:
 
 
 def seconds(value: float) -> str:
-    """Return a duration, e.g. "0.42 s", "3 min 20 s"."""
+    """Return a duration, e.g. "420 ms", "4.20 s", "3 min 20 s"."""
+    if value < 1:
+        return f"{1000 * value:.0f} ms"
     if value < 60:
         return f"{value:.2f} s" if value < 9.995 else f"{value:.0f} s"
     minutes, rest = divmod(round(value), 60)
@@ -72,14 +85,14 @@ def seconds(value: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
-def grey_levels(epsilon: float) -> str:
-    """Return epsilon in grey levels of an eight-bit picture, e.g. "8/255", "63.75/255"."""
-    return f"{round(255 * epsilon, 2):g}/255"
-
-
 def radius(norm: str, epsilon: float) -> str:
-    """Return a radius in words, e.g. "0.25 (63.75/255)"; in L2 it has no grey levels."""
-    return f"{number(epsilon)} ({grey_levels(epsilon)})" if norm == "linf" else number(epsilon)
+    """Return a radius in words: "0.2 (51/255)", "8/255 (0.0314)"; in L2 it has no grey levels."""
+    if norm != "linf":
+        return number(epsilon)
+    levels = 255 * epsilon
+    if abs(levels - round(levels)) < 1e-6 and round(epsilon, 3) != epsilon:
+        return f"{levels:.0f}/255 ({epsilon:.3g})"
+    return f"{number(epsilon)} ({round(levels, 2):g}/255)"
 
 
 def attack_name(attack: str) -> str:
@@ -123,14 +136,31 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else ""
 
 
-def labels(runs: Sequence[RunInfo]) -> dict[str, str]:
-    """Return a short label for each run by key: "PGD", with the parameters that tell it from the others added."""
-    return {run.key: ", ".join([attack_name(run.attack), *_telling(run, runs)]) for run in runs}
+def labels(runs: Sequence[RunInfo], among: Sequence[RunInfo]) -> dict[str, str]:
+    """Return a short label for each of `runs` by key: "PGD", with the parameters that tell it from the others added.
+
+    The loss is named wherever the job, `among`, has the same attack with another one.
+    """
+    return {run.key: ", ".join([attack_name(run.attack), *_telling(run, runs, among)]) for run in runs}
 
 
-def _telling(run: RunInfo, runs: Sequence[RunInfo]) -> list[str]:
-    twins = [other for other in runs if (other.attack, other.norm) == (run.attack, run.norm)]
-    beside = [other for other in twins if _place(other) == _place(run)]
+def curve_heads(runs: Sequence[RunInfo]) -> dict[int, RunInfo]:
+    """Return the first run of each curve by the curve's index."""
+    heads = {run.curve: run for run in reversed(runs) if run.curve is not None}
+    return dict(sorted(heads.items()))
+
+
+def curve_labels(runs: Sequence[RunInfo]) -> dict[int, str]:
+    """Return a short label for each curve by its index; radii don't tell curves apart."""
+    heads = curve_heads(runs)
+    alike = [replace(run, epsilon=0.0) for run in heads.values()]
+    named = labels(alike, runs)
+    return {number: named[run.key] for number, run in heads.items()}
+
+
+def _telling(run: RunInfo, runs: Sequence[RunInfo], among: Sequence[RunInfo]) -> list[str]:
+    twins = [other for other in among if other.attack == run.attack]
+    beside = [other for other in runs if other.attack == run.attack and _place(other) == _place(run)]
     words = [f"to {goal(run)}"] if run.targeted and run.attack != "iterative_least_likely" else []
     for name, value in run.parameters.items():
         # The loss is always worth a word; steps often follow epsilon and tell nothing that the radius does not.
@@ -141,4 +171,4 @@ def _telling(run: RunInfo, runs: Sequence[RunInfo]) -> list[str]:
 
 
 def _place(run: RunInfo) -> tuple[object, ...]:
-    return (run.epsilon, run.goal, run.goal_label)
+    return (run.norm, run.epsilon, run.goal, run.goal_label)

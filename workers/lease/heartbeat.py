@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from services.errors import LeaseLost as StaleToken
-from services.errors import ResourceExhausted, Unavailable
+from services.errors import ResourceExhausted, SparringError, Unavailable
 from services.jobs.record import Lease, Verdict
 from services.jobs.store import JobStore
 from workers.failures import Interrupted
@@ -44,6 +44,7 @@ class Limits:
     drain_s: float = 15.0
     abandon_s: float = 8.0
     retry_s: float = 0.5
+    full_s: float = 600.0
 
 
 class Heartbeat:
@@ -73,6 +74,7 @@ class Heartbeat:
         self._message = ""
         self._sent: tuple[float, str] | None = None
         self._metrics: deque[tuple[str, float, int]] = deque()
+        self._sending = threading.Lock()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -110,12 +112,18 @@ class Heartbeat:
             raise self._stop
 
     def insist(self, call: Callable[[], Result]) -> Result:
-        """Call the store until it answers, as long as the lease is held: an outage must not cost the work done."""
+        """Call the store until it answers, as long as the lease is held: an outage must not cost the work done.
+
+        A store that is full is waited for too, but for ten minutes only.
+        """
+        give_up = monotonic() + self._limits.full_s
         while True:
             try:
                 return call()
             except (Unavailable, ResourceExhausted) as error:
-                logger.warning("the store does not answer, trying again: %s", error)
+                if isinstance(error, ResourceExhausted) and monotonic() > give_up:
+                    raise
+                logger.warning("the store does not take it, trying again: %s", error)
             except StaleToken as error:
                 self._order(LeaseLost)
                 raise LeaseLost from error
@@ -123,12 +131,18 @@ class Heartbeat:
             self._ticked = monotonic()
             self.check()
 
+    def keep_checkpoint(self, digest: str) -> None:
+        """Note the artifact that another worker would go on from."""
+        lease_ms = int(self._limits.lease_s * 1000)
+        self.insist(lambda: self._store.renew(self._lease, self._worker, lease_ms, checkpoint=digest))
+
     def send_metrics(self) -> None:
-        """Send the figures noted so far."""
-        while self._metrics:
-            name, value, step = self._metrics[0]
-            self._store.metric(self._lease, name, value, step)
-            self._metrics.popleft()
+        """Send the figures noted so far, in their order."""
+        with self._sending:
+            while self._metrics:
+                name, value, step = self._metrics[0]
+                self._store.metric(self._lease, name, value, step)
+                self._metrics.popleft()
 
     # What the thread does.
 
@@ -193,5 +207,5 @@ def settle(store: JobStore, lease: Lease, worker: str, stop: type[Interrupted]) 
             store.stopped(lease, worker)
         elif stop is Draining:
             store.release(lease, worker)
-    except (StaleToken, Unavailable, ResourceExhausted) as error:
+    except SparringError as error:
         logger.warning("%s/%d could not be given back: %s", lease.job_id, lease.unit, error)

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from services.errors import SparringError, Unavailable
+from services.errors import AlreadyExists, FailedPrecondition, Unavailable
 from services.jobs.record import Lease
 from services.jobs.store import JobStore
 from workers.failures import Interrupted
@@ -69,7 +69,7 @@ class Worker:
             with heartbeat:
                 outcome = self.run(lease, heartbeat)
                 heartbeat.insist(heartbeat.send_metrics)
-                heartbeat.insist(lambda: self._write_down(lease, outcome))
+                self._write_down(heartbeat, lease, outcome)
         except Interrupted as stop:
             logger.info("%s/%d stopped: %s", lease.job_id, lease.unit, type(stop).__name__)
             settle(self.store, lease, worker, type(stop))
@@ -77,7 +77,15 @@ class Worker:
         took = time.monotonic() - started
         logger.info("%s/%d %s after %.3f s", lease.job_id, lease.unit, type(outcome).__name__.lower(), took)
 
-    def _write_down(self, lease: Lease, outcome: Outcome) -> None:
+    def _write_down(self, heartbeat: Heartbeat, lease: Lease, outcome: Outcome) -> None:
+        """Tell the store; an outcome that it refuses, e.g. as every name is taken, fails the job."""
+        try:
+            heartbeat.insist(lambda: self._tell(lease, outcome))
+        except (AlreadyExists, FailedPrecondition) as error:
+            refused = Failed(status(error.reason, error.message).SerializeToString())
+            heartbeat.insist(lambda: self._tell(lease, refused))
+
+    def _tell(self, lease: Lease, outcome: Outcome) -> None:
         worker = self.presence.record.id
         if isinstance(outcome, Committed):
             self.store.commit(lease, worker, outcome.digest, dict(outcome.stats))

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from google.rpc.code_pb2 import FAILED_PRECONDITION, Code
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
 from services.jobs.record import Registration
 
 DOMAIN = "sparring"
-CODES = {"INVALID_ARGUMENT": 3, "RESOURCE_EXHAUSTED": 8, "FAILED_PRECONDITION": 9, "INTERNAL": 13, "DATA_LOSS": 15}
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Failed:
 Outcome = Committed | Finished | Failed
 
 
-def status(reason: str, message: str, *, code: str = "FAILED_PRECONDITION", **metadata: str) -> Status:
+def status(reason: str, message: str, *, code: Code.ValueType = FAILED_PRECONDITION) -> Status:
     """A google.rpc.Status with an ErrorInfo: `reason` for programs, `message` for people."""
-    result = Status(code=CODES[code], message=message)
-    result.details.add().Pack(ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata))
+    result = Status(code=code, message=message)
+    result.details.add().Pack(ErrorInfo(reason=reason, domain=DOMAIN))
     return result

@@ -14,6 +14,7 @@ from services.jobs.store import JobStore
 logger = logging.getLogger(__name__)
 
 ANNOUNCE_S = 5.0
+AGAIN_S = 0.5
 HEARD_OF_S = 15.0
 
 
@@ -30,8 +31,7 @@ class Presence:
     _thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Announce now, and go on from a thread."""
-        self._announce()
+        """Announce from a thread, at once and every few seconds."""
         self._thread = threading.Thread(target=self._keep, name="presence", daemon=True)
         self._thread.start()
 
@@ -55,12 +55,11 @@ class Presence:
 
     def _keep(self) -> None:
         while not self._left.is_set():
-            self._news.wait(ANNOUNCE_S)
+            heard = self._announce()
+            self._news.wait(ANNOUNCE_S if heard else AGAIN_S)
             self._news.clear()
-            if not self._left.is_set():
-                self._announce()
 
-    def _announce(self) -> None:
+    def _announce(self) -> bool:
         # The file first: a worker whose Redis is away for a while is not to be restarted for it.
         if self.heartbeat_file is not None:
             self.heartbeat_file.touch()
@@ -68,3 +67,5 @@ class Presence:
             self.store.announce(replace(self.record, unit=self._unit), HEARD_OF_S)
         except SparringError as error:
             logger.warning("could not announce this worker: %s", error)
+            return False
+        return True

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import torch
 
+from workers.engine.memory import keep_memory
+
 logger = logging.getLogger(__name__)
 
 WAIT_S = 2.0
@@ -33,12 +35,14 @@ class Place:
 
 def take(lane: str, threads: int) -> Place:
     """Set torch up so that equal inputs give equal bytes, and take a device."""
+    keep_memory()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
     torch.set_num_interop_threads(1)
     # A few operations have no deterministic form on a GPU; there a warning is better than no result.
     torch.use_deterministic_algorithms(mode=True, warn_only=lane == "gpu")
-    torch.utils.deterministic.fill_uninitialized_memory = False  # it costs time, and guards only against bugs
+    # It costs time, and guards only against bugs.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     if lane == "cpu":
         return Place(torch.device("cpu"), _processor())

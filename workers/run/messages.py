@@ -5,19 +5,17 @@ Attacks and defenses are read by the names of their fields, so a new one needs n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Literal, cast
+from collections.abc import Iterator
+from typing import Any, Literal, cast
 
-from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
-
 from sparring.v1 import attacks_pb2, datasets_pb2, defenses_pb2, jobs_pb2, models_pb2, options_pb2
+
+from workers.attacks import ATTACKS
 from workers.engine.attack import AttackPlan, GoalSpec
 from workers.evaluation import DataInfo, ModelInfo, RunInfo
 from workers.models import Signature
 
-Value = float | int | bool | str
-Norm = Literal["linf", "l2"]
 GoalKind = Literal["untargeted", "label", "random", "least_likely"]
 
 SOURCES = {
@@ -45,26 +43,18 @@ def method(message: Message) -> options_pb2.Method:
     return message.DESCRIPTOR.GetOptions().Extensions[options_pb2.method]
 
 
-def values(message: Message) -> dict[str, Value]:
+def values(message: Message) -> dict[str, Any]:
     """Every parameter of an attack or a defense, by its name; enum values in lower case without their prefix."""
-    return {field.name: _value(field, getattr(message, field.name)) for field in message.DESCRIPTOR.fields}
+    found = {field.name: getattr(message, field.name) for field in message.DESCRIPTOR.fields}
+    enums = {field.name: field.enum_type for field in message.DESCRIPTOR.fields if field.enum_type is not None}
+    return found | {name: _short(enum, found[name]) for name, enum in enums.items()}
 
 
-def _value(field: FieldDescriptor, value: Value) -> Value:
-    return _short(field.enum_type, cast("int", value)) if field.enum_type is not None else value
-
-
-def _short(enum: EnumDescriptor, number: int) -> str:
+def _short(enum: Any, number: int) -> str:
     """E.g. LOSS_CROSS_ENTROPY -> cross_entropy: without what it shares with the enum's zero."""
-    prefix = enum.values_by_number[0].name.removesuffix("UNSPECIFIED")
-    return enum.values_by_number[number].name.removeprefix(prefix).lower()
-
-
-def enum_name(message: Message, field: str) -> str:
-    """An enum field's value in lower case without its prefix."""
-    descriptor = message.DESCRIPTOR.fields_by_name[field].enum_type
-    assert descriptor is not None
-    return _short(descriptor, getattr(message, field))
+    prefix: str = enum.values_by_number[0].name.removesuffix("UNSPECIFIED")
+    name: str = enum.values_by_number[number].name
+    return name.removeprefix(prefix).lower()
 
 
 def signature(message: models_pb2.ModelSignature) -> Signature:
@@ -74,16 +64,26 @@ def signature(message: models_pb2.ModelSignature) -> Signature:
     return Signature(message.architecture, shape, message.classes, tuple(message.mean), tuple(message.std))
 
 
+def signature_message(what: Signature) -> models_pb2.ModelSignature:
+    """The other way."""
+    return models_pb2.ModelSignature(
+        architecture=what.architecture,
+        input_shape=what.input_shape,
+        classes=what.classes,
+        mean=what.mean,
+        std=what.std,
+    )
+
+
 def goal(attack: attacks_pb2.Attack) -> GoalSpec:
     """What an attack is after."""
-    if attack.WhichOneof("kind") == "iterative_least_likely":
-        return GoalSpec("least_likely")
+    own = ATTACKS[chosen(attack)[0]].own_goal
+    if own is not None:
+        return GoalSpec(kind=cast("GoalKind", own))
     if attack.goal.WhichOneof("kind") != "targeted":
-        return GoalSpec("untargeted")
-    kind, _ = attack.goal.targeted.WhichOneof("choice"), None
-    if kind == "label":
-        return GoalSpec("label", attack.goal.targeted.label)
-    return GoalSpec(cast("GoalKind", kind))
+        return GoalSpec(kind="untargeted")
+    kind = cast("GoalKind", attack.goal.targeted.WhichOneof("choice"))
+    return GoalSpec(kind=kind, label=attack.goal.targeted.label if kind == "label" else None)
 
 
 def runs(job: jobs_pb2.Job) -> list[tuple[str, int | None, attacks_pb2.Attack]]:
@@ -104,10 +104,12 @@ def _at(attack: attacks_pb2.Attack, epsilon: float) -> attacks_pb2.Attack:
     """The attack at another radius: steps kept, step_size scaled with it. At radius 0 no step leads anywhere."""
     result = attacks_pb2.Attack()
     result.CopyFrom(attack)
-    _, parameters = chosen(result)
-    if "step_size" in parameters.DESCRIPTOR.fields_by_name and epsilon > 0 and parameters.epsilon > 0:
-        parameters.step_size *= epsilon / parameters.epsilon
-    parameters.epsilon = epsilon
+    _, message = chosen(result)
+    before, at = values(message), {"epsilon": epsilon}
+    if "step_size" in before and epsilon > 0 and before["epsilon"] > 0:
+        at["step_size"] = before["step_size"] * epsilon / before["epsilon"]
+    for parameter, value in at.items():
+        setattr(message, parameter, value)
     return result
 
 
@@ -116,9 +118,7 @@ def plan(attack: attacks_pb2.Attack) -> AttackPlan:
     name, message = chosen(attack)
     parameters = values(message)
     epsilon, norm = parameters.pop("epsilon"), parameters.pop("norm", "linf")
-    return AttackPlan(
-        name=name, parameters=parameters, norm=cast("Norm", norm), epsilon=float(epsilon), goal=goal(attack)
-    )
+    return AttackPlan(name=name, parameters=parameters, norm=norm, epsilon=epsilon, goal=goal(attack))
 
 
 def run_info(key: str, curve: int | None, attack: attacks_pb2.Attack) -> RunInfo:
@@ -131,8 +131,8 @@ def run_info(key: str, curve: int | None, attack: attacks_pb2.Attack) -> RunInfo
         attack=name,
         title=about.title,
         parameters=parameters,
-        norm=cast("Norm", norm),
-        epsilon=float(parameters["epsilon"]),
+        norm=norm,
+        epsilon=parameters["epsilon"],
         goal=aim.kind,
         goal_label=aim.label,
         curve=curve,
@@ -186,8 +186,3 @@ def unit_range(job: jobs_pb2.Job, unit: int) -> tuple[int, int, int]:
     model, shard = divmod(unit, job.resolution.shards)
     size, count = spec.execution.shard_size, job.resolution.data.count
     return model, shard * size, min((shard + 1) * size, count)
-
-
-def strings(parameters: Mapping[str, Value]) -> dict[str, str]:
-    """Parameters as text."""
-    return {name: str(value) for name, value in parameters.items()}

@@ -31,6 +31,7 @@
 --   u:UPLOAD, u:UPLOAD:I   the same while it is uploaded: sha size media chunks digests
 --   lapse, uploads    ZSET    artifacts without pins and uploads, by time of lapse
 --   bytes             INT     sum of the sizes of all artifacts
+--   wake:WATCHER      STREAM  of one gateway, see watch.py
 -- and 'sparring:cel:LANE', a LIST: Celery's queue, where the bells go. A bell carries nothing; the state here is the truth.
 
 local P = '{sparring}:'

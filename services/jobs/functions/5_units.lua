@@ -143,18 +143,19 @@ local function finish(_, args)
     redis.call('HSET', job_key(id), 'result', result, 'end_token', token)
     end_lease(id, unit, 'committed', now)
     unit_event(id, tonumber(unit), 'committed', worker, attempt, now)
+    tell_progress(id, now)
     end_job(id, SUCCEEDED, now)
   end
   return {verdict, redis.call('HGET', job_key(id), 'registered') or ''}
 end
 
 local function fail(_, args)
-  local id, unit, token, status = unpack(args, 1, 4)
+  local id, unit, token, _, status = unpack(args, 1, 5)
   local now = now_ms()
   local verdict = may_end(id, unit, token, now)
   if verdict == 'OK' then
-    if not register_outcome(id, args, 5, now) then
-      return {'TAKEN', args[6]}
+    if not register_outcome(id, args, 6, now) then
+      return {'TAKEN', args[7]}
     end
     redis.call('HSET', job_key(id), 'error', status, 'end_token', token)
     end_job(id, FAILED, now, nil, status)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
@@ -14,12 +14,16 @@ from workers.evaluation.proportions import Proportion
 from workers.evaluation.rows import CLEAN, Row
 
 WIDTH, HEIGHT = 860, 400
-LEFT, RIGHT, TOP, BOTTOM = 58, 16, 14, 52
+LEFT, RIGHT, TOP, BOTTOM = 58, 26, 14, 52
 COLOURS = 8
 DASHES = ("", "7 5", "2 4", "10 4 2 4")
 
 CROWDED = 8
 """Lines from which on a chart is split, one for each curve of the job."""
+
+
+BANDS = 3
+"""Lines up to which their intervals are drawn too."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +48,8 @@ class Chart:
 
 def epsilon_charts(given: SummaryInput, rows: Sequence[Row]) -> list[Chart]:
     """Draw the curves: one chart for those of one norm and kind of goal, split by curve where it would be crowded."""
-    heads = {run.curve: run for run in reversed(given.runs) if run.curve is not None}
-    curves = dict(sorted(heads.items()))
-    names = words.labels([replace(run, epsilon=0.0) for run in curves.values()])
+    curves = words.curve_heads(given.runs)
+    names = words.curve_labels(given.runs)
     groups: dict[tuple[object, ...], list[int]] = {}
     for number, run in curves.items():
         crowded = len(curves) * len(given.models) > CROWDED
@@ -56,10 +59,10 @@ def epsilon_charts(given: SummaryInput, rows: Sequence[Row]) -> list[Chart]:
         lines = [
             line
             for place, number in enumerate(members)
-            for line in _lines(given, rows, number, names[curves[number].key], DASHES[place])
+            for line in _lines(given, rows, number, names[number] if len(members) > 1 else "", DASHES[place])
         ]
         what = "share that does not become the target" if targeted else "robust accuracy"
-        attacks = words.listed([names[curves[number].key] for number in members])
+        attacks = words.listed([names[number] for number in members])
         legend = tuple((_swatch(line), line.label) for line in lines)
         drawing = _draw(lines, str(norm), 1 / given.models[0].classes)
         charts.append(Chart(f"{attacks}: {what} against epsilon", drawing, legend))
@@ -67,6 +70,7 @@ def epsilon_charts(given: SummaryInput, rows: Sequence[Row]) -> list[Chart]:
 
 
 def _lines(given: SummaryInput, rows: Sequence[Row], curve: int, attack: str, dash: str) -> list[Line]:
+    """Return a curve's line for each model; `attack` is empty where the chart has no other."""
     runs = {run.key: run for run in given.runs if run.curve == curve}
     lines = []
     for place, model in enumerate(given.models):
@@ -75,7 +79,8 @@ def _lines(given: SummaryInput, rows: Sequence[Row], curve: int, attack: str, da
         if not any(run.targeted for run in runs.values()):
             # At epsilon 0 nothing can be changed: the curve starts at the clean accuracy.
             points[0.0] = next(row.clean_accuracy for row in own if row.attack == CLEAN)
-        label = f"{words.short(model.name)}, {attack}"
+        name = words.short(model.name) if len(given.models) > 1 or not attack else ""
+        label = ", ".join(filter(None, [name, attack]))
         lines.append(Line(label, place % COLOURS, place >= COLOURS, dash, tuple(sorted(points.items()))))
     return lines
 
@@ -84,7 +89,7 @@ def _draw(lines: Sequence[Line], norm: str, chance: float) -> Markup:
     largest = max((epsilon for line in lines for epsilon, _ in line.points), default=0.0)
     top = largest if largest > 0 else 1.0
     parts = [*_grid(), *_epsilon_axis(lines, norm, top), *_chance(chance)]
-    if len(lines) <= 4:
+    if len(lines) <= BANDS:
         parts += [_band(line, top) for line in lines]
     parts += [_stroke(line, top) for line in lines]
     label = escape("; ".join(line.label for line in lines))
@@ -108,7 +113,7 @@ def _epsilon_axis(lines: Sequence[Line], norm: str, top: float) -> list[str]:
     grey = norm == "linf" and top <= 0.2 and all(abs(level - round(level)) < 1e-6 for level in levels)
     unit = 255.0 if grey else 1.0
     parts = []
-    for tick in _ticks(top * unit):
+    for tick in _ticks(top * unit, grey=grey):
         x = _x(tick / unit, top)
         text = f"{tick:g}/255" if grey and tick else f"{tick:g}"
         parts.append(f'<text class="tick" x="{x}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{text}</text>')
@@ -124,7 +129,7 @@ def _chance(chance: float) -> list[str]:
     y = _y(chance)
     return [
         f'<line class="chance" x1="{LEFT}" y1="{y}" x2="{WIDTH - RIGHT}" y2="{y}"/>',
-        f'<text class="tick" x="{WIDTH - RIGHT}" y="{y - 5}" text-anchor="end">guessing</text>',
+        f'<text class="tick" x="{LEFT + 6}" y="{y - 5}">guessing</text>',
     ]
 
 
@@ -159,10 +164,11 @@ def _swatch(line: Line) -> Markup:
     return Markup(f'<svg class="swatch" viewBox="0 0 38 14" aria-hidden="true">{stroke}{mark}</svg>')  # noqa: S704
 
 
-def _ticks(top: float) -> list[float]:
-    """Return 4 to 8 round numbers from 0 to `top`."""
+def _ticks(top: float, *, grey: bool) -> list[float]:
+    """Return round numbers from 0 to `top`, nine at most: decimals, or grey levels in steps of a power of two."""
     power = 10.0 ** math.floor(math.log10(top / 4))
-    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if top / (power * factor) <= 7)
+    steps = (1.0, 2.0, 4.0, 8.0, 16.0) if grey else tuple(power * factor for factor in (1, 2, 2.5, 5, 10))
+    step = next(step for step in steps if top / step <= 8)
     return [round(step * i, 10) for i in range(int(top / step + 1e-9) + 1)]
 
 

@@ -26,12 +26,13 @@ BUDGET = 3_000_000
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture; `verdict` is "right", "wrong" or "" and colours its caption."""
+    """One picture; `verdict` is "right", "wrong" or "" and colours its caption; `target` is what was aimed at."""
 
     uri: str
     caption: str
     confidence: str
     verdict: str
+    target: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Gallery:
 def galleries(given: SummaryInput, samples: Sequence[ModelSamples]) -> list[Gallery]:
     """Show the first samples of the selection, the same for every model and attack; none where none were kept."""
     shown = [run for run in given.runs if run.curve is None]
-    labels = words.labels(shown)
+    labels = words.labels(shown, given.runs)
     found = []
     for model, one in zip(given.models, samples, strict=True):
         runs = [run for run in shown if one.runs[run.key].x_adv is not None]
@@ -77,7 +78,7 @@ def png(picture: Tensor) -> str:
         grey = levels[0] if len(picture) == 1 else levels.float().mean(0).round().to(torch.uint8)
         image = Image.fromarray(grey.contiguous().numpy(), "L")
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
+    image.save(buffer, "PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
@@ -128,13 +129,13 @@ def _strip(data: DataInfo, one: ModelSamples, info: RunInfo, label: str, columns
     reduced = _reduced(x_adv)
     adversarial = []
     for i in range(columns):
-        held = not bool(run.success[i]) if info.targeted else int(run.prediction[i]) == int(one.clean.label[i])
+        verdict = "right" if int(run.prediction[i]) == int(one.clean.label[i]) else "wrong"
         said = class_name(data, int(run.prediction[i]))
-        verdict = "right" if held else "wrong"
-        adversarial.append(Picture(png(reduced[i]), said, words.percent(float(run.confidence[i])), verdict))
+        target = class_name(data, int(run.target[i])) if info.targeted else ""
+        adversarial.append(Picture(png(reduced[i]), said, words.percent(float(run.confidence[i])), verdict, target))
     return Strip(
         label,
-        words.radius(info.norm, info.epsilon),
+        f"{words.NORMS[info.norm]} {words.radius(info.norm, info.epsilon)}",
         f"{gain:g}",
         tuple(Picture(png(enlarged[i]), "", "", "") for i in range(columns)),
         tuple(adversarial),

@@ -15,9 +15,12 @@ from workers.evaluation.page.charts import epsilon_charts
 from workers.evaluation.page.pictures import galleries
 from workers.evaluation.page.tables import ABREAST, CLASSES, class_tables, model_tables
 from workers.evaluation.rows import Row
+from workers.evaluation.shard import PICTURES
 
 COARSE = 64
 """Pixels along the longer side below which a picture is shown with its pixels sharp."""
+
+_BOUNDS = {"linf": "L∞ bounds the change of each pixel.", "l2": "L2 bounds the length of the change over all pixels."}
 
 
 def render(
@@ -37,11 +40,12 @@ def render(
             subject=_subject(given),
             findings=found,
             tables=tables,
-            labels=words.labels([run for run in given.runs if run.curve is None]),
+            labels=words.labels([run for run in given.runs if run.curve is None], given.runs),
             attacks=[run for run in given.runs if run.curve is None],
             curves=_curves(given.runs),
             goals=list(dict.fromkeys(words.goal(run) for run in given.runs)),
             threats=_threats(given.runs),
+            bounds=" ".join(_BOUNDS[norm] for norm in dict.fromkeys(run.norm for run in given.runs)),
             untargeted=any(not run.targeted for run in given.runs),
             targeted=any(run.targeted for run in given.runs),
             coarse=max(given.models[0].input_shape[1:]) < COARSE,
@@ -50,6 +54,7 @@ def render(
             class_tables=class_tables(given, tables, samples),
             papers=_papers(given, found),
             abreast=ABREAST,
+            most_pictures=PICTURES,
             most_classes=CLASSES,
             words=words,
         )
@@ -90,11 +95,14 @@ def _threats(runs: Sequence[RunInfo]) -> list[str]:
     return found
 
 
-def _curves(runs: Sequence[RunInfo]) -> list[tuple[RunInfo, list[float]]]:
-    """Return each curve as its first run and its radii by size."""
-    numbers = sorted({run.curve for run in runs if run.curve is not None})
-    grouped = [[run for run in runs if run.curve == number] for number in numbers]
-    return [(members[0], sorted(run.epsilon for run in members)) for members in grouped]
+def _curves(runs: Sequence[RunInfo]) -> list[tuple[str, RunInfo, list[float]]]:
+    """Return each curve as its label, its first run and its radii by size."""
+    labels = words.curve_labels(runs)
+    heads = words.curve_heads(runs)
+    return [
+        (labels[number], head, sorted(run.epsilon for run in runs if run.curve == number))
+        for number, head in heads.items()
+    ]
 
 
 def _papers(given: SummaryInput, found: Sequence[Finding]) -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +18,10 @@ CLASSES = 20
 
 ABREAST = 4
 """Models that stand side by side in one table."""
+
+
+Shares = tuple[float, float | None]
+"""Clean and robust accuracy of one class of one model."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +51,18 @@ class ModelTable:
 
 @dataclass(frozen=True)
 class ClassTable:
-    """Robust accuracy of each class under the headline attack; `lines` are (class, samples, share of each model)."""
+    """Robust accuracy of each class under the headline attack; `lines` are (class, samples, shares of each model)."""
 
     models: tuple[tuple[str, str], ...]
-    lines: tuple[tuple[str, int, tuple[float | None, ...]], ...]
+    lines: tuple[tuple[str, int, tuple[Shares, ...]], ...]
     left_out: int
 
 
 def model_tables(given: SummaryInput, rows: Sequence[Row]) -> list[ModelTable]:
     """Return one `ModelTable` for each model, in the order of the job."""
     runs = {run.key: run for run in given.runs}
-    table = words.labels([run for run in given.runs if run.curve is None])
-    curves = words.labels([run for run in given.runs if run.curve is not None])
+    table = words.labels([run for run in given.runs if run.curve is None], given.runs)
+    curves = words.labels([run for run in given.runs if run.curve is not None], given.runs)
     tables = []
     for model in given.models:
         own = [row for row in rows if row.model == model.name]
@@ -79,8 +83,7 @@ def class_tables(
     found = []
     for start in range(0, len(tables), ABREAST):
         group = [table for table in tables[start : start + ABREAST] if table.headlines]
-        rows = [table.headlines[0].row for table in group]
-        shares = {label: tuple(row.class_robust_accuracy[label] for row in rows) for label, n in enumerate(held) if n}
+        shares = {label: tuple(_shares(table, label) for table in group) for label, n in enumerate(held) if n}
         worst = sorted(shares, key=lambda label: _mean(shares[label]))[:CLASSES]
         lines = tuple((class_name(given.data, label), held[label], shares[label]) for label in _order(worst, shares))
         heads = tuple((table.name, f"{table.headlines[0].attack}, {table.headlines[0].norm}") for table in group)
@@ -89,14 +92,14 @@ def class_tables(
     return found
 
 
-def _order(worst: list[int], shares: dict[int, tuple[float | None, ...]]) -> list[int]:
+def _order(worst: list[int], shares: Mapping[int, object]) -> list[int]:
     """Keep the order of the labels where all are shown, else begin with the worst."""
     return sorted(worst) if len(worst) == len(shares) else worst
 
 
 def _line(row: Row, runs: dict[str, RunInfo], labels: dict[str, str]) -> Line:
     if row.attack == WORST_CASE:
-        name, targeted = f"Worst of {len(row.worst_of)}", False
+        name, targeted = f"Worst of {len(row.worst_of)} attacks", False
     else:
         name, targeted = labels[row.run], runs[row.run].targeted
     norm = f"{words.NORMS[row.norm]} {words.radius(row.norm, row.epsilon)}"
@@ -118,6 +121,13 @@ def _headlines(lines: Sequence[Line], points: Sequence[Line]) -> list[Line]:
     return found
 
 
-def _mean(shares: tuple[float | None, ...]) -> float:
-    known = [share for share in shares if share is not None]
+def _shares(table: ModelTable, label: int) -> Shares:
+    clean = table.clean.class_robust_accuracy[label]
+    assert clean is not None  # only classes with samples are asked for
+    return clean, table.headlines[0].row.class_robust_accuracy[label]
+
+
+def _mean(shares: Sequence[Shares]) -> float:
+    """Return the mean robust accuracy of a class; a class that no goal counts comes after all others."""
+    known = [robust for _, robust in shares if robust is not None]
     return sum(known) / len(known) if known else 2.0

@@ -1,0 +1,196 @@
+"""The artifacts in Redis, for the gateway: resumable uploads, reads that run ahead, hashing off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from services.artifacts import calls
+from services.artifacts.calls import ArtifactInfo, Manifest
+from services.artifacts.digest import CHUNK_BYTES, chunk_count
+from services.artifacts.uploads import Upload
+from services.connection import AsyncRedis, MemoryGauge, translated
+from services.errors import DataLoss, OutOfRange
+from services.settings import StoreSettings
+
+# Uploads that one gateway keeps in mind, 1 MiB each at the most; the one that was quiet longest has to be resumed.
+UPLOADS_IN_MIND = 256
+
+
+class AsyncArtifactStore:
+    """What the gateway reads and writes. New bytes are refused where the store is too full for them."""
+
+    def __init__(self, redis: AsyncRedis, settings: StoreSettings | None = None) -> None:
+        self._redis = redis
+        self._settings = StoreSettings() if settings is None else settings
+        self._gauge = MemoryGauge(self._settings)
+        self._ttl_ms = round(self._settings.artifact_ttl_s * 1000)
+        self._uploads: OrderedDict[str, Upload] = OrderedDict()
+
+    async def _execute(self, command: tuple[Any, ...]) -> Any:
+        with translated():
+            return await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
+
+    async def usage(self) -> float:
+        """The share of the store's memory that is in use, 0 to 1; 0 where it has no limit."""
+        if self._gauge.due():
+            with translated():
+                self._gauge.note(await self._redis.info("memory"))
+        return self._gauge.share()
+
+    # Uploads
+
+    async def begin(self, sha256: str, size: int, media_type: str) -> str | ArtifactInfo:
+        """Open an upload and return its id, or the artifact where its bytes are held already.
+
+        InvalidArgument: a bad digest, size or media type. ResourceExhausted: no room for the declared size.
+        """
+        calls.check_declared(sha256, size, media_type, self._settings.max_artifact_bytes)
+        held = await self._execute(calls.function("artifact_touch", sha256, self._ttl_ms))
+        if held is not None:
+            return calls.info(sha256, held)
+        await self.usage()
+        self._gauge.admit(size)
+        upload_id = uuid.uuid4().hex
+        await self._execute(calls.function("upload_begin", upload_id, sha256, size, media_type))
+        return upload_id
+
+    async def append(self, upload_id: str, offset: int, chunk: bytes) -> None:
+        """Take bytes: the next ones, or those after the committed ones. NotFound, OutOfRange."""
+        upload = await self._upload(upload_id)
+        if not upload.follows(offset) and (await self._staged(upload_id)).chunks != upload.sent_chunks:
+            # Another gateway took a part of it in the meantime.
+            self._forget(upload_id)
+            upload = await self._upload(upload_id)
+        async with self._kept(upload):
+            await upload.append(offset, chunk)
+
+    async def query(self, upload_id: str) -> tuple[int, int]:
+        """Committed bytes and declared size. NotFound."""
+        upload = self._uploads.get(upload_id)
+        if upload is not None:
+            async with self._kept(upload):
+                await upload.flush()
+        staged = await self._staged(upload_id)
+        return staged.committed_bytes, staged.size_bytes
+
+    async def seal(self, upload_id: str) -> ArtifactInfo:
+        """Compare the whole with its digest and make it an artifact.
+
+        NotFound. OutOfRange: bytes are missing. DataLoss: other bytes than declared; the upload is gone.
+        """
+        upload = await self._upload(upload_id)
+        staged = upload.staged
+        try:
+            async with self._kept(upload):
+                digests = await upload.whole()
+        except DataLoss:
+            await self._execute(calls.function("upload_drop", upload_id))
+            raise
+        arguments = (upload_id, staged.sha256, staged.size_bytes, staged.media_type, digests, self._ttl_ms)
+        sealed = await self._execute(calls.function("artifact_seal", *arguments))
+        self._forget(upload_id)
+        if sealed == b"INCOMPLETE":
+            raise calls.no_upload(upload_id)
+        return calls.info(staged.sha256, sealed)
+
+    @asynccontextmanager
+    async def _kept(self, upload: Upload) -> AsyncIterator[None]:
+        """One stream at a time; after a failure only the store knows what is kept, so it is asked afresh."""
+        async with upload.lock:
+            try:
+                yield
+            except BaseException as error:
+                if upload.broken or not isinstance(error, OutOfRange):
+                    self._forget(upload.id)
+                raise
+
+    async def _staged(self, upload_id: str) -> calls.Staged:
+        return calls.staged(upload_id, await self._execute(calls.read_upload(upload_id)))
+
+    async def _upload(self, upload_id: str) -> Upload:
+        upload = self._uploads.get(upload_id)
+        if upload is None:
+            upload = Upload(upload_id, await self._staged(upload_id), self._execute)
+            await upload.catch_up()
+            self._uploads[upload_id] = upload
+        self._uploads.move_to_end(upload_id)
+        while len(self._uploads) > UPLOADS_IN_MIND:
+            self._forget(next(iter(self._uploads)))
+        return upload
+
+    def _forget(self, upload_id: str) -> None:
+        upload = self._uploads.pop(upload_id, None)
+        if upload is not None:
+            upload.abandon()
+
+    # Artifacts
+
+    async def stat(self, sha256: str) -> ArtifactInfo:
+        """What is known about an artifact. NotFound."""
+        return calls.info(sha256, await self._execute(calls.read_manifest(sha256)))
+
+    async def touch(self, sha256: str, ttl_s: float | None = None) -> ArtifactInfo:
+        """Keep an artifact for `ttl_s` more at least (as the settings say, if None). NotFound."""
+        ttl_ms = self._ttl_ms if ttl_s is None else round(ttl_s * 1000)
+        return calls.info(sha256, await self._execute(calls.function("artifact_touch", sha256, ttl_ms)))
+
+    async def delete(self, sha256: str) -> None:
+        """Drop an artifact. NotFound; FailedPrecondition: it is pinned."""
+        calls.check_done(sha256, await self._execute(calls.function("artifact_delete", sha256)))
+
+    async def pin(self, sha256: str) -> None:
+        """Keep an artifact until it is unpinned as often as it was pinned; see `ArtifactStore.pin`. NotFound."""
+        calls.check_done(sha256, await self._execute(calls.function("artifact_pin", sha256)))
+
+    async def unpin(self, sha256: str) -> None:
+        """Undo one pin; without pins an artifact lapses after the usual time. NotFound."""
+        calls.check_done(sha256, await self._execute(calls.function("artifact_unpin", sha256, self._ttl_ms)))
+
+    async def read_all(self, sha256: str, limit: int) -> bytes:
+        """All bytes of an artifact of at most `limit`. NotFound, DataLoss; OutOfRange: it is larger."""
+        size_bytes = (await self.stat(sha256)).size_bytes
+        if size_bytes > limit:
+            raise OutOfRange(f"artifact {sha256} has {size_bytes} bytes, {limit} are read at once")
+        return b"".join([data async for _, data in self.read(sha256)])
+
+    async def read(self, sha256: str, offset: int = 0, limit: int = 0) -> AsyncIterator[tuple[int, bytes]]:
+        """Pieces of at most 1 MiB, each with its offset; `limit` 0 means to the end. NotFound, OutOfRange, DataLoss."""
+        manifest = calls.manifest(sha256, await self._execute(calls.read_manifest(sha256)))
+        if not 0 <= offset <= manifest.size_bytes:
+            raise OutOfRange(f"artifact {sha256} has {manifest.size_bytes} bytes, there is none at {offset}")
+        end = manifest.size_bytes if limit == 0 else min(manifest.size_bytes, offset + limit)
+        if offset == end:
+            return
+        async for index, data in self._chunks(manifest, range(offset // CHUNK_BYTES, chunk_count(end))):
+            start = index * CHUNK_BYTES
+            low, high = max(offset, start), min(end, start + len(data))
+            yield low, data if high - low == len(data) else data[low - start : high - start]
+
+    async def _chunks(self, manifest: Manifest, indices: range) -> AsyncIterator[tuple[int, bytes]]:
+        """While one chunk is with the caller, the next is compared with its digest and the one after it fetched."""
+        loop = asyncio.get_running_loop()
+        checking: deque[tuple[int, asyncio.Future[bytes]]] = deque()
+        fetching = asyncio.ensure_future(self._fetch(manifest, indices[0]))
+        try:
+            for index in indices:
+                data = await fetching
+                if index + 1 in indices:
+                    fetching = asyncio.ensure_future(self._fetch(manifest, index + 1))
+                checking.append((index, loop.run_in_executor(None, manifest.check, index, data)))
+                if len(checking) > 1:
+                    number, checked = checking.popleft()
+                    yield number, await checked
+            for number, checked in checking:
+                yield number, await checked
+        finally:
+            fetching.cancel()
+            await asyncio.gather(fetching, *(checked for _, checked in checking), return_exceptions=True)
+
+    async def _fetch(self, manifest: Manifest, index: int) -> bytes | None:
+        data: bytes | None = await self._execute(("GET", calls.chunk_key(manifest.sha256, index)))
+        return data

@@ -1,0 +1,184 @@
+"""Models, datasets, artifacts and the catalog as tables that fit 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+from sparring.v1.artifacts_pb2 import Artifact
+from sparring.v1.catalog_pb2 import ArchitectureInfo, MethodInfo, ParameterInfo, ServerInfo
+from sparring.v1.datasets_pb2 import Dataset, DatasetSource, Split
+from sparring.v1.models_pb2 import Model
+
+from services.cli import words
+from services.cli.tables import bare, facts, table
+
+
+def _state(thing: Model | Dataset) -> str:
+    name = Model.State.Name(thing.state) if isinstance(thing, Model) else Dataset.State.Name(thing.state)
+    return name.removeprefix("STATE_").lower()
+
+
+def _shape(sides: Iterable[int]) -> str:
+    return "x".join(map(str, sides))
+
+
+def models(listed: Iterable[Model]) -> Table:
+    """A list of models."""
+    made = table("Model", "State", "Architecture", "Input", "Classes", "Defense", right=["Classes"])
+    for model in listed:
+        signature = model.signature
+        made.add_row(
+            Text(bare(model.name)),
+            _state(model),
+            Text(signature.architecture),
+            _shape(signature.input_shape),
+            str(signature.classes),
+            Text(model.defense),
+        )
+    return made
+
+
+def model(shown: Model) -> Table:
+    """One model."""
+    signature = shown.signature
+    return facts(
+        [
+            ("model", shown.name),
+            ("state", f"{_state(shown)}: {shown.error.message}" if shown.error.message else _state(shown)),
+            ("architecture", signature.architecture),
+            ("input", _shape(signature.input_shape)),
+            ("classes", str(signature.classes)),
+            ("mean", ", ".join(f"{value:g}" for value in signature.mean)),
+            ("std", ", ".join(f"{value:g}" for value in signature.std)),
+            ("parameters", f"{shown.parameters:,}" if shown.parameters else ""),
+            ("defense", shown.defense),
+            ("weights", bare(shown.weights)),
+            ("job", shown.job),
+        ]
+    )
+
+
+def datasets(listed: Iterable[Dataset]) -> Table:
+    """A list of datasets."""
+    made = table("Dataset", "State", "Source", "Input", "Classes", "Splits", right=["Classes"])
+    for dataset in listed:
+        source = DatasetSource.Name(dataset.source).removeprefix("DATASET_SOURCE_")
+        made.add_row(
+            Text(bare(dataset.name)),
+            _state(dataset),
+            source.lower().replace("_", "-"),
+            _shape(dataset.input_shape),
+            str(dataset.classes),
+            Text(", ".join(f"{split.name} {split.count}" for split in dataset.splits)),
+        )
+    return made
+
+
+def dataset(shown: Dataset) -> Table:
+    """One dataset."""
+    return facts(
+        [
+            ("dataset", shown.name),
+            ("state", f"{_state(shown)}: {shown.error.message}" if shown.error.message else _state(shown)),
+            ("input", _shape(shown.input_shape)),
+            ("classes", str(shown.classes)),
+            *((f"split {split.name}", _split(split)) for split in shown.splits),
+            ("description", shown.description),
+            ("licence", shown.licence),
+            ("digest", shown.digest),
+            ("job", shown.job),
+        ]
+    )
+
+
+def _split(split: Split) -> str:
+    counts = ", ".join(map(str, split.class_counts))
+    return f"{split.count} samples" + (f"; of each class: {counts}" if counts else "")
+
+
+def artifact(shown: Artifact) -> Table:
+    """One artifact."""
+    return facts(
+        [
+            ("artifact", bare(shown.name)),
+            ("size", f"{shown.size_bytes:,} bytes"),
+            ("media type", shown.media_type),
+            ("created", words.moment(shown.create_time)),
+            ("expires", words.moment(shown.expire_time) if shown.HasField("expire_time") else "not before deletion"),
+        ]
+    )
+
+
+def methods(listed: Iterable[MethodInfo]) -> Table:
+    """A list of attacks or defenses."""
+    made = table("Name", "What it does", "Paper")
+    for method in listed:
+        made.add_row(method.name, Text(method.summary), method.paper)
+    return made
+
+
+def method(shown: MethodInfo) -> RenderableType:
+    """One attack or defense with its parameters."""
+    made = table("Parameter", "Type", "Range", "Default", "What it is")
+    for parameter in shown.parameters:
+        made.add_row(
+            parameter.name,
+            Text(parameter.type.replace("|", " ")),
+            _range(parameter),
+            Text(parameter.default_value),
+            Text(parameter.description.partition(". ")[0]),
+        )
+    return Group(
+        facts(
+            [
+                (shown.name, f"{shown.title}. {shown.summary}"),
+                ("paper", f"{shown.citation} (arXiv:{shown.paper})" if shown.paper else ""),
+                ("formula", shown.formula),
+                ("differs", shown.differs),
+            ]
+        ),
+        "",
+        made if shown.parameters else "It has no parameters.",
+    )
+
+
+def _range(parameter: ParameterInfo) -> str:
+    if not parameter.HasField("minimum") or not parameter.HasField("maximum"):
+        return ""
+    return f"{'(' if parameter.minimum_exclusive else '['}{parameter.minimum:g}, {parameter.maximum:.10g}]"
+
+
+def architectures(listed: Iterable[ArchitectureInfo]) -> Table:
+    """A list of architectures."""
+    made = table("Architecture", "What it is", "Paper")
+    for architecture in listed:
+        made.add_row(architecture.name, Text(architecture.description), Text(architecture.paper))
+    return made
+
+
+def info(shown: ServerInfo) -> RenderableType:
+    """The service and its workers."""
+    made = table("Worker", "Device", "Doing", "Heard of")
+    for worker in shown.workers:
+        made.add_row(
+            Text(worker.id),
+            Text(f"{worker.device} ({worker.device_name})"),
+            Text(worker.unit) if worker.unit else "nothing",
+            f"{words.duration(worker.last_seen_s)} ago",
+        )
+    return Group(
+        facts(
+            [
+                ("version", shown.version),
+                ("largest artifact", words.size(shown.max_artifact_bytes)),
+                ("largest selection", f"{shown.max_samples} samples"),
+                ("units waiting", str(shown.ready_units)),
+                ("store in use", words.percent(shown.store_used)),
+            ]
+        ),
+        "",
+        made if shown.workers else "No worker is listening.",
+    )

@@ -1,0 +1,30 @@
+"""`sparring up`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option("--workers", type=click.IntRange(0), default=2, metavar="N", help="Worker processes; default 2.")
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where jobs and files are kept; left out, ~/.local/share/sparring.",
+)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=50051, metavar="N", help="Port on the loopback; default 50051."
+)
+def up(workers: int, data_dir: Path | None, port: int) -> None:
+    """Start a service on this machine: store, gateway and workers, until Ctrl-C.
+
+    It listens on the loopback only and needs no root. Jobs that were accepted go on at the next start.
+    """
+    from services import local
+
+    try:
+        local.up(workers=workers, data_dir=data_dir, port=port)
+    except local.StackError as error:
+        raise click.ClickException(str(error)) from error

@@ -1,0 +1,39 @@
+"""`python -m services.gateway`: serve until SIGTERM. Prints `listening on HOST:PORT` once it accepts calls."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from services.gateway import logs
+from services.gateway.options import Options
+from services.gateway.preflight import UnsafeRedisError
+from services.gateway.server import Gateway
+from services.settings import GatewaySettings, SettingsError
+
+
+async def serve(settings: GatewaySettings, options: Options) -> None:
+    """Run one gateway from start to end."""
+    gateway = Gateway(settings, options)
+    address = await gateway.start()
+    print(f"listening on {address}", flush=True)
+    await gateway.run()
+
+
+def main() -> int:
+    """Return the exit status: 0 after a drain, 1 for a store that would lose data, 2 for wrong settings."""
+    try:
+        options, settings = Options.from_env(), GatewaySettings.from_env()
+        logs.configure(options.log_format)
+        asyncio.run(serve(settings, options))
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except UnsafeRedisError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

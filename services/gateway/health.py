@@ -1,0 +1,80 @@
+"""grpc.health.v1, once a second: SERVING while the store can be reached, takes writes and has our functions."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from grpc_health.v1 import health, health_pb2
+
+from services.connection import AsyncRedis
+from services.errors import SparringError
+from services.gateway.preflight import check_redis
+from services.jobs import functions
+from services.jobs.store import AsyncJobStore
+
+PERIOD_S = 1.0
+# A store that takes longer than this to answer is not healthy, whatever it answers in the end.
+PATIENCE_S = 3.0
+
+log = logging.getLogger(__name__)
+Status = health_pb2.HealthCheckResponse
+
+
+class Health:
+    """Keeps the status of the server as a whole (the empty name) and of each service."""
+
+    def __init__(
+        self, store: AsyncJobStore, redis: AsyncRedis, services: Sequence[str], *, allow_unsafe_redis: bool
+    ) -> None:
+        self.servicer = health.aio.HealthServicer()
+        self._store = store
+        self._redis = redis
+        self._allow_unsafe_redis = allow_unsafe_redis
+        self._names = ("", *services)
+        self._serving: bool | None = None
+
+    async def run(self) -> None:
+        """Look at the store once a second until cancelled; raises `UnsafeRedisError` like `update`."""
+        while True:
+            await self.update()
+            await asyncio.sleep(PERIOD_S)
+
+    async def update(self) -> None:
+        """Look at the store once, and say so where its state has changed.
+
+        Raises `UnsafeRedisError` where a store that has just come up would lose what it is given.
+        """
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                problem = await self._problem()
+        except TimeoutError:
+            problem = f"the store does not answer within {PATIENCE_S:g} s"
+        if (problem is None) is not self._serving:
+            self._serving = problem is None
+            log.log(logging.INFO if self._serving else logging.WARNING, "%s", problem or "serving")
+        await self._set(Status.SERVING if self._serving else Status.NOT_SERVING)
+
+    async def drain(self) -> None:
+        """Answer NOT_SERVING from now on, whatever the store does."""
+        await self.servicer.enter_graceful_shutdown()
+
+    async def _problem(self) -> str | None:
+        """Return what keeps the gateway from serving."""
+        try:
+            if not self._serving:
+                await check_redis(self._redis, allow_unsafe=self._allow_unsafe_redis)
+            held = await self._store.loaded_version()
+            if functions.needs_loading(held):
+                # A store that was emptied or restored has lost them; every gateway may load them.
+                await self._store.load_functions()
+            # Writes by nature, so it fails where the store takes no writes.
+            await self._store.reap(limit=1)
+        except SparringError as error:
+            return error.message
+        return None
+
+    async def _set(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+        for name in self._names:
+            await self.servicer.set(name, status)

@@ -1,0 +1,163 @@
+"""JobService: accepts jobs, and tells what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import grpc
+from sparring.v1 import jobs_pb2, jobs_pb2_grpc
+from typing_extensions import override
+
+from services.errors import InvalidArgument, NotFound, SparringError, Violation
+from services.gateway import filters, render
+from services.gateway.check_references import check_references
+from services.gateway.checks import check_request
+from services.gateway.names import required_id
+from services.gateway.paging import Pager, page_size
+from services.gateway.references import References, look_up
+from services.gateway.registry import Registry
+from services.gateway.resolve import lane, resolve
+from services.gateway.watch import Streams
+from services.jobs.record import JobLane, JobRecord, Kind, NewJob, QueuePosition
+from services.jobs.states import State
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+# Positions of a list's queued jobs that are asked for at a time.
+_AT_ONCE = 16
+
+
+class Jobs(jobs_pb2_grpc.JobServiceServicer):
+    """Translates between the contract and the store."""
+
+    def __init__(self, registry: Registry, streams: Streams, pager: Pager, *, max_samples: int) -> None:
+        self._registry = registry
+        self._store = registry.store
+        self._tenant = registry.tenant
+        self._streams = streams
+        self._pager = pager
+        self._max_samples = max_samples
+
+    @override
+    async def CreateJob(self, request: jobs_pb2.CreateJobRequest, context: Context) -> jobs_pb2.Job:
+        identifier = job_id(self._tenant, request)
+        try:
+            job = resolve(request, await self._checked(request))
+            if request.validate_only:
+                return job
+            record = await self._store.submit(self._new(identifier, request, job))
+        except SparringError:
+            # What a repeated request names may be gone by now; the first answer still stands.
+            earlier = await self._earlier(identifier, request)
+            if earlier is None:
+                raise
+            record = earlier
+        return await self._shown(record)
+
+    @override
+    async def GetJob(self, request: jobs_pb2.GetJobRequest, context: Context) -> jobs_pb2.Job:
+        return await self._shown(await self._store.get(self._tenant, required_id(request.name, "jobs")))
+
+    @override
+    async def ListJobs(self, request: jobs_pb2.ListJobsRequest, context: Context) -> jobs_pb2.ListJobsResponse:
+        wanted = filters.parse(request.filter)
+        scope = ("jobs", self._tenant, request.filter)
+        cursor = self._pager.cursor(request.page_token, *scope)
+        page = await self._store.list(
+            self._tenant,
+            before=int(cursor) if cursor else 0,
+            limit=page_size(request.page_size),
+            states=wanted.states,
+            kinds=wanted.kinds,
+            earliest_ms=wanted.earliest_ms,
+            latest_ms=wanted.latest_ms,
+        )
+        jobs = []
+        for start in range(0, len(page), _AT_ONCE):
+            records = page[start : start + _AT_ONCE]
+            positions = await asyncio.gather(*(self._position(record) for record in records))
+            jobs += [render.summary(record, position) for record, position in zip(records, positions, strict=True)]
+        token = self._pager.token(str(page.cursor) if page.cursor else "", *scope)
+        return jobs_pb2.ListJobsResponse(jobs=jobs, next_page_token=token)
+
+    @override
+    def WatchJob(self, request: jobs_pb2.WatchJobRequest, context: Context) -> AsyncIterator[jobs_pb2.WatchJobResponse]:
+        if request.after_event_id < 0:
+            raise InvalidArgument([Violation("after_event_id", f"must not be negative, not {request.after_event_id}")])
+        return self._streams.watch(required_id(request.name, "jobs"), request.after_event_id)
+
+    @override
+    async def CancelJob(self, request: jobs_pb2.CancelJobRequest, context: Context) -> jobs_pb2.Job:
+        identifier = required_id(request.name, "jobs")
+        return await self._shown(await self._store.cancel(self._tenant, identifier, request.etag))
+
+    @override
+    async def RetryJob(self, request: jobs_pb2.RetryJobRequest, context: Context) -> jobs_pb2.Job:
+        return await self._shown(await self._store.retry(self._tenant, required_id(request.name, "jobs")))
+
+    @override
+    async def DeleteJob(self, request: jobs_pb2.DeleteJobRequest, context: Context) -> jobs_pb2.DeleteJobResponse:
+        await self._store.delete(self._tenant, required_id(request.name, "jobs"), request.etag)
+        return jobs_pb2.DeleteJobResponse()
+
+    async def _checked(self, request: jobs_pb2.CreateJobRequest) -> References:
+        """Return what the request's names stand for, or raise everything that is wrong with it at once."""
+        found = await look_up(request, self._registry)
+        violations = [
+            *check_request(request, max_samples=self._max_samples),
+            *check_references(request, found, max_samples=self._max_samples),
+        ]
+        if violations:
+            absent = [Violation(path, problem.message) for path, problem in found.missing.items()]
+            raise InvalidArgument([*violations, *absent])
+        for problem in found.missing.values():
+            raise problem
+        return found
+
+    def _new(self, identifier: str, request: jobs_pb2.CreateJobRequest, job: jobs_pb2.Job) -> NewJob:
+        """Return a resolved job as the store takes it."""
+        return NewJob(
+            id=identifier,
+            tenant=self._tenant,
+            kind=cast("Kind", job.WhichOneof("spec")),
+            lane=cast("JobLane", lane(job)),
+            spec=job.SerializeToString(deterministic=True),
+            spec_hash=fingerprint(self._tenant, request),
+            request_id=request.request_id,
+            units=job.resolution.units,
+            display_name=request.display_name,
+        )
+
+    async def _earlier(self, identifier: str, request: jobs_pb2.CreateJobRequest) -> JobRecord | None:
+        """Return the job that this very request made before, if it did."""
+        if not request.request_id or request.validate_only:
+            return None
+        try:
+            return await self._store.get(self._tenant, identifier)
+        except NotFound:
+            return None
+
+    async def _shown(self, record: JobRecord) -> jobs_pb2.Job:
+        return render.job(record, await self._position(record))
+
+    async def _position(self, record: JobRecord) -> QueuePosition | None:
+        return await self._store.position(record) if record.state is State.QUEUED else None
+
+
+def fingerprint(tenant: str, request: jobs_pb2.CreateJobRequest) -> str:
+    """Return the SHA-256 that two requests share if they ask for the same, whatever their names stand for by then."""
+    asked = jobs_pb2.CreateJobRequest()
+    asked.CopyFrom(request)
+    asked.ClearField("request_id")
+    return hashlib.sha256(tenant.encode() + b"\0" + asked.SerializeToString(deterministic=True)).hexdigest()
+
+
+def job_id(tenant: str, request: jobs_pb2.CreateJobRequest) -> str:
+    """Return the id of the job that a request makes: a repeated request has the same one, any other a fresh one."""
+    if not request.request_id:
+        return secrets.token_hex(10)
+    return hashlib.sha256(f"{fingerprint(tenant, request)} {request.request_id}".encode()).hexdigest()[:20]

@@ -1,0 +1,91 @@
+"""ModelService: registers weights, and tells what became of their check."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+from sparring.v1 import jobs_pb2, models_pb2, models_pb2_grpc
+from typing_extensions import override
+
+from services.artifacts.store import AsyncArtifactStore
+from services.errors import InvalidArgument, Violation
+from services.gateway import intake
+from services.gateway.check_signature import check_signature
+from services.gateway.files import read_safetensors
+from services.gateway.names import ID_RULE, bare_digest, is_id, required_id, shown
+from services.gateway.paging import Pager, page_size
+from services.gateway.registry import Registry
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+# Digits of the digest that make the id of a model that was given none.
+ID_DIGITS = 16
+
+
+class Models(models_pb2_grpc.ModelServiceServicer):
+    """Translates between the contract, the registry and the artifact store."""
+
+    def __init__(self, registry: Registry, artifacts: AsyncArtifactStore, pager: Pager) -> None:
+        self._registry = registry
+        self._artifacts = artifacts
+        self._pager = pager
+
+    @override
+    async def RegisterModel(self, request: models_pb2.RegisterModelRequest, context: Context) -> models_pb2.Model:
+        violations = check_registration(request)
+        digest = bare_digest(request.weights)
+        if violations or digest is None:
+            raise InvalidArgument(violations)
+
+        def same(model: models_pb2.Model) -> bool:
+            return model.weights == f"artifacts/{digest}" and model.signature == request.signature
+
+        identifier = request.model_id or digest[:ID_DIGITS]
+        earlier = await intake.known(self._registry, models_pb2.Model, identifier, same)
+        if earlier is not None:
+            return earlier
+        await read_safetensors(self._artifacts, digest, field="weights")
+        model = models_pb2.Model(
+            name=f"models/{identifier}",
+            state=models_pb2.Model.STATE_CHECKING,
+            signature=request.signature,
+            weights=f"artifacts/{digest}",
+            job=f"jobs/{intake.new_job_id()}",
+        )
+        model.create_time.GetCurrentTime()
+        return await intake.admit(self._registry, model, jobs_pb2.IntakeSpec(model=model), (digest,), same)
+
+    @override
+    async def GetModel(self, request: models_pb2.GetModelRequest, context: Context) -> models_pb2.Model:
+        return await self._registry.model(required_id(request.name, "models"))
+
+    @override
+    async def ListModels(
+        self, request: models_pb2.ListModelsRequest, context: Context
+    ) -> models_pb2.ListModelsResponse:
+        scope = ("models", self._registry.tenant)
+        cursor = self._pager.cursor(request.page_token, *scope)
+        page = await self._registry.store.registered(
+            self._registry.tenant, "model", int(cursor) if cursor else 0, page_size(request.page_size)
+        )
+        models = await self._registry.all_checked([models_pb2.Model.FromString(record) for record in page])
+        token = self._pager.token(str(page.cursor) if page.cursor else "", *scope)
+        return models_pb2.ListModelsResponse(models=models, next_page_token=token)
+
+    @override
+    async def DeleteModel(
+        self, request: models_pb2.DeleteModelRequest, context: Context
+    ) -> models_pb2.DeleteModelResponse:
+        await intake.forget(self._registry, await self._registry.model(required_id(request.name, "models")))
+        return models_pb2.DeleteModelResponse()
+
+
+def check_registration(request: models_pb2.RegisterModelRequest) -> list[Violation]:
+    """Return everything that is wrong with a request by itself."""
+    violations = []
+    if request.model_id and not is_id(request.model_id):
+        violations.append(Violation("model_id", f"must have {ID_RULE}, not {shown(request.model_id)}"))
+    if bare_digest(request.weights) is None:
+        violations.append(Violation("weights", f"must be `artifacts/{{sha256}}`, not {shown(request.weights)}"))
+    return [*violations, *check_signature(request.signature, "signature")]

@@ -1,0 +1,177 @@
+"""Wires the gateway: one process, one event loop, three connections to the store (commands, events, bytes).
+
+Start: refuse an unsafe store, listen, serve; a store that is not there yet keeps the gateway NOT_SERVING, not down.
+End: NOT_SERVING, a while for load balancers to see it, calls end, and the connections to the store close last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+
+import grpc
+from grpc_health.v1 import health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from sparring.v1 import (
+    artifacts_pb2,
+    catalog_pb2,
+    catalog_pb2_grpc,
+    datasets_pb2,
+    datasets_pb2_grpc,
+    jobs_pb2,
+    jobs_pb2_grpc,
+    models_pb2,
+    models_pb2_grpc,
+)
+
+from services.artifacts.store import AsyncArtifactStore
+from services.connection import connect_async
+from services.errors import SparringError
+from services.gateway.artifacts import Artifacts
+from services.gateway.artifacts import add_to_server as add_artifacts
+from services.gateway.catalog_service import Catalog
+from services.gateway.datasets import Datasets
+from services.gateway.health import Health
+from services.gateway.interceptor import Translator
+from services.gateway.jobs import Jobs
+from services.gateway.models import Models
+from services.gateway.options import Options
+from services.gateway.paging import Pager
+from services.gateway.registry import Registry
+from services.gateway.watch import Streams
+from services.jobs import reaper
+from services.jobs.store import AsyncJobStore
+from services.jobs.watch import Watcher
+from services.settings import GatewaySettings, SettingsError
+
+log = logging.getLogger(__name__)
+
+SERVICES = tuple(
+    module.DESCRIPTOR.services_by_name[name].full_name
+    for module, name in (
+        (jobs_pb2, "JobService"),
+        (models_pb2, "ModelService"),
+        (datasets_pb2, "DatasetService"),
+        (artifacts_pb2, "ArtifactService"),
+        (catalog_pb2, "CatalogService"),
+    )
+)
+
+# Calls beyond this get RESOURCE_EXHAUSTED at once; each WatchJob is one.
+MAX_CONCURRENT_RPCS = 2000
+
+GRPC_OPTIONS: tuple[tuple[str, int], ...] = (
+    # Messages of clients: specs are small, chunks of uploads at most 2 MiB.
+    ("grpc.max_receive_message_length", 4 << 20),
+    ("grpc.max_metadata_size", 16 << 10),
+    # Bounds what one connection can ask for at a time, and with it the rapid reset attack.
+    ("grpc.max_concurrent_streams", 256),
+    # A half-open connection is found out within 80 s; clients may ping every 30 s, idle or not.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
+    # Connections move on to new gateways; the grace is longer than any WatchJob.
+    ("grpc.max_connection_age_ms", 30 * 60_000),
+    ("grpc.max_connection_age_grace_ms", 16 * 60_000),
+    # Two gateways on one port would be an accident.
+    ("grpc.so_reuseport", 0),
+)
+
+
+async def _quietly(close: Callable[[], Awaitable[None]]) -> None:
+    """Close something on the store; at the end it matters no more whether the store can be reached."""
+    try:
+        await close()
+    except SparringError as error:
+        log.info("while stopping: %s", error.message)
+
+
+class Gateway:
+    """A gateway on its own event loop; `start` it, `stop` it."""
+
+    def __init__(self, settings: GatewaySettings, options: Options) -> None:
+        self._settings = settings
+        self._options = options
+        self._resources = AsyncExitStack()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._streams: Streams
+        self._health: Health
+        self._server: grpc.aio.Server
+
+    async def start(self) -> str:
+        """Serve, and return the address; raises `UnsafeRedisError` where the store would lose what it is given."""
+        store_settings = self._settings.store
+        redis = await self._resources.enter_async_context(connect_async(store_settings))
+        blocking = await self._resources.enter_async_context(connect_async(store_settings, blocking=True))
+        store = AsyncJobStore(redis, store_settings)
+        artifacts = AsyncArtifactStore(redis, store_settings)
+        watcher = Watcher(blocking)
+        self._resources.push_async_callback(_quietly, watcher.aclose)
+        self._streams = Streams(store, watcher)
+        self._health = Health(store, redis, SERVICES, allow_unsafe_redis=self._options.allow_unsafe_redis)
+        await self._health.update()
+        self._server = grpc.aio.server(
+            interceptors=[Translator()], options=GRPC_OPTIONS, maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS
+        )
+        self._add_services(store, artifacts)
+        address = self._listen()
+        await self._server.start()
+        self._tasks = [asyncio.create_task(self._health.run()), asyncio.create_task(reaper.run(store))]
+        return address
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then stop; raises what made the housekeeping end, if anything did."""
+        loop = asyncio.get_running_loop()
+        asked = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, asked.set)
+        waiting = asyncio.create_task(asked.wait())
+        done, _ = await asyncio.wait([waiting, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        await self.stop()
+        for task in done - {waiting}:
+            task.result()
+
+    async def stop(self) -> None:
+        """Drain: tell that the end is near, let calls end, then close the connections to the store."""
+        log.info("draining")
+        await self._health.drain()
+        await asyncio.sleep(self._options.drain_s)
+        self._streams.draining.set()
+        await self._server.stop(self._options.grace_s)
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+        await self._resources.aclose()
+        log.info("stopped")
+
+    def _listen(self) -> str:
+        """Take the port, and return the address with the port that was taken where 0 was asked for."""
+        host, _, _ = self._settings.listen.rpartition(":")
+        try:
+            return f"{host}:{self._server.add_insecure_port(self._settings.listen)}"
+        except RuntimeError as error:
+            raise SettingsError(f"SPARRING_LISTEN={self._settings.listen!r}: can't listen there: {error}") from error
+
+    def _add_services(self, store: AsyncJobStore, artifacts: AsyncArtifactStore) -> None:
+        """Register every service of the contract, health and reflection."""
+        settings, server = self._settings, self._server
+        registry, pager = Registry(store), Pager(settings.page_token_key)
+        jobs = Jobs(registry, self._streams, pager, max_samples=settings.max_samples)
+        catalog = Catalog(
+            store, artifacts, max_artifact_bytes=settings.store.max_artifact_bytes, max_samples=settings.max_samples
+        )
+        jobs_pb2_grpc.add_JobServiceServicer_to_server(jobs, server)
+        models_pb2_grpc.add_ModelServiceServicer_to_server(Models(registry, artifacts, pager), server)
+        datasets_pb2_grpc.add_DatasetServiceServicer_to_server(Datasets(registry, artifacts, pager), server)
+        add_artifacts(Artifacts(artifacts), server)
+        catalog_pb2_grpc.add_CatalogServiceServicer_to_server(catalog, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
+        names = (*SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, server)

@@ -1,0 +1,78 @@
+"""The stream of WatchJob: events in their order, a heartbeat where nothing happens, an end after 15 minutes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from sparring.v1 import jobs_pb2
+
+from services.errors import OutOfRange
+from services.gateway import events
+from services.jobs.record import Event
+from services.jobs.store import AsyncJobStore
+from services.jobs.watch import Watcher
+
+
+@dataclass(frozen=True)
+class Streams:
+    """Serves the watchers of one gateway."""
+
+    store: AsyncJobStore
+    watcher: Watcher
+    tenant: str = "default"
+    heartbeat_s: float = 15.0
+    # Abandoned calls are not always cancelled (github.com/grpc/grpc/issues/43462), so every stream ends by itself.
+    longest_s: float = 15 * 60.0
+    # Set when the gateway drains: every stream ends, and its client asks the next gateway.
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def watch(self, job_id: str, after: int) -> AsyncGenerator[jobs_pb2.WatchJobResponse]:
+        """Yield what happened after event `after`, until the job has ended or the stream has to."""
+        record = await self.store.get(self.tenant, job_id)
+        if after > record.last_event:
+            raise OutOfRange(f"jobs/{job_id} has {record.last_event} events, there is none after {after}")
+        async with aclosing(self._paced(self.watcher.follow(job_id, after))) as paced:
+            async for event in paced:
+                if event is None:
+                    yield events.heartbeat(after)
+                elif event.type == "gap":
+                    # The job as it stands stands for everything up to its last event, not only for what is lost.
+                    record = await self.store.get(self.tenant, job_id)
+                    after = record.last_event
+                    yield events.snapshot(record)
+                elif event.id > after:
+                    after = event.id
+                    yield events.response(event)
+
+    async def _paced(self, following: AsyncGenerator[Event]) -> AsyncGenerator[Event | None]:
+        """Yield the events, and None whenever none came for a heartbeat's time; end when time is up or on a drain."""
+        deadline = time.monotonic() + self.longest_s
+        drained = asyncio.ensure_future(self.draining.wait())
+        coming: asyncio.Future[Event] | None = None
+        try:
+            while (left := deadline - time.monotonic()) > 0:
+                if coming is None:
+                    coming = asyncio.ensure_future(anext(following))
+                waited_for = (coming, drained)
+                done, _ = await asyncio.wait(
+                    waited_for, timeout=min(self.heartbeat_s, left), return_when=asyncio.FIRST_COMPLETED
+                )
+                if drained in done:
+                    return
+                if coming in done:
+                    event, coming = coming.result(), None
+                    yield event
+                elif left > self.heartbeat_s:
+                    yield None
+        except StopAsyncIteration:
+            return
+        finally:
+            for task in (drained, coming):
+                if task is not None:
+                    task.cancel()
+            await asyncio.gather(drained, *([coming] if coming is not None else []), return_exceptions=True)
+            await following.aclose()

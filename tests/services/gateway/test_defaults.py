@@ -1,0 +1,115 @@
+"""Defaults and the rules over sibling fields."""
+
+import math
+
+import pytest
+from sparring.v1 import attacks_pb2, defenses_pb2, jobs_pb2
+
+from services.gateway import catalog
+from services.gateway.defaults import COMPUTED, RULES, fill, parse_default
+from services.gateway.ranges import check_parameters, fields_of, parameter_of, within
+
+MESSAGES = [
+    attacks_pb2.Fgsm,
+    attacks_pb2.Bim,
+    attacks_pb2.IterativeLeastLikely,
+    attacks_pb2.Pgd,
+    defenses_pb2.FgsmAdversarialTraining,
+    defenses_pb2.PgdAdversarialTraining,
+    defenses_pb2.DefensiveDistillation,
+    jobs_pb2.Optimization,
+    jobs_pb2.Execution,
+    jobs_pb2.TrainingSpec,
+]
+FIELDS = [field for kind in MESSAGES for field in fields_of(kind()).values() if parameter_of(field) is not None]
+
+
+def filled(message, **computed):
+    fill(message, computed=computed)
+    return message
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.full_name)
+def test_every_parameter_has_a_default_that_is_in_its_range(field):
+    rule = parameter_of(field)
+    assert bool(rule.default_value) != bool(rule.default_rule)
+    if rule.default_rule:
+        assert (field.full_name in RULES) != (field.full_name in COMPUTED)
+    elif field.enum_type is None and not isinstance(parse_default(field, rule.default_value), bool):
+        assert within(parse_default(field, rule.default_value), rule)
+
+
+def test_the_list_of_messages_misses_no_method():
+    described = {info.name for info in (*catalog.attacks(), *catalog.defenses())}
+    assert len(described) == len(catalog.attacks()) + len(catalog.defenses())
+    kinds = {kind.DESCRIPTOR.full_name for kind in MESSAGES} | {"sparring.v1.StandardTraining"}
+    for owner in (attacks_pb2.Attack, defenses_pb2.Defense):
+        assert {field.message_type.full_name for field in owner.DESCRIPTOR.oneofs_by_name["kind"].fields} <= kinds
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "steps"), [(8 / 255, 10), (16 / 255, 20), (0.3, 81), (1 / 255, 2), (0.0, 1), (1.0, 259), (4 / 255, 5)]
+)
+def test_kurakins_steps(epsilon, steps):
+    """min(k + 4, 1.25 k), rounded up: 8/255 is ten steps, as in arXiv:1607.02533."""
+    assert filled(attacks_pb2.Bim(epsilon=epsilon)).steps == steps
+    assert filled(attacks_pb2.IterativeLeastLikely(epsilon=epsilon)).steps == steps
+
+
+def test_l2_takes_twenty_steps():
+    bim = filled(attacks_pb2.Bim(epsilon=2, norm=attacks_pb2.NORM_L2))
+    assert (bim.steps, bim.step_size) == (20, 2.5 * 2 / 20)
+
+
+def test_one_grey_level_a_step_where_steps_is_unset():
+    assert filled(attacks_pb2.Bim(epsilon=0.3)).step_size == 1 / 255
+    assert filled(attacks_pb2.Bim(epsilon=0.3, steps=10)).step_size == pytest.approx(2.5 * 0.3 / 10)
+
+
+def test_a_curve_counts_its_steps_as_given():
+    bim = attacks_pb2.Bim(epsilon=0.3)
+    fill(bim, given=frozenset({"steps"}))
+    assert (bim.steps, bim.step_size) == (81, pytest.approx(2.5 * 0.3 / 81))
+
+
+def test_pgd_takes_forty_steps_of_its_rule():
+    pgd = filled(attacks_pb2.Pgd())
+    assert (pgd.epsilon, pgd.steps, pgd.restarts, pgd.random_start) == (0.3, 40, 1, True)
+    assert pgd.step_size == pytest.approx(2.5 * 0.3 / 40)
+    assert (pgd.loss, pgd.norm) == (attacks_pb2.LOSS_CROSS_ENTROPY, attacks_pb2.NORM_LINF)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        attacks_pb2.Pgd(epsilon=0),
+        attacks_pb2.Pgd(epsilon=1000, steps=1, norm=attacks_pb2.NORM_L2),
+        attacks_pb2.IterativeLeastLikely(epsilon=1, steps=1),
+        defenses_pb2.PgdAdversarialTraining(epsilon=1, steps=1),
+        attacks_pb2.Bim(epsilon=0, steps=3),
+    ],
+)
+def test_what_rules_give_is_a_valid_request_again(message):
+    assert list(check_parameters(filled(message), "x")) == []
+
+
+def test_what_the_client_set_is_kept():
+    pgd = attacks_pb2.Pgd(epsilon=0, steps=1, step_size=0.5, restarts=3, random_start=False)
+    kept = attacks_pb2.Pgd()
+    kept.CopyFrom(pgd)
+    fill(pgd)
+    for name in ("epsilon", "steps", "step_size", "restarts", "random_start"):
+        assert getattr(pgd, name) == getattr(kept, name)
+
+
+def test_distillation_trains_its_teacher_as_long_as_the_student():
+    assert filled(defenses_pb2.DefensiveDistillation(), teacher_epochs=7).teacher_epochs == 7
+    assert filled(defenses_pb2.DefensiveDistillation(teacher_epochs=3), teacher_epochs=7).teacher_epochs == 3
+
+
+def test_filling_twice_changes_nothing():
+    once = filled(attacks_pb2.Bim())
+    twice = attacks_pb2.Bim()
+    twice.CopyFrom(once)
+    assert filled(twice) == once
+    assert math.isfinite(once.step_size)

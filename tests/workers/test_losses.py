@@ -1,0 +1,67 @@
+"""The losses: their values, and what may not change them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from workers.failures import Rejected
+from workers.losses import LOSSES, cross_entropy, dlr, kl, margin
+
+Z = torch.tensor([[2.0, -1.0, 0.5, 1.0], [-5.0, -2.0, -9.0, -2.5]])
+Y = torch.tensor([0, 1])
+
+
+def test_values_by_hand():
+    """Each formula on numbers that fit on paper."""
+    assert margin(Z, Y).tolist() == [-1.0, -0.5]
+    assert dlr(Z, Y).tolist() == pytest.approx([-1 / 1.5, -0.5 / 3])
+    assert cross_entropy(Z, Y).tolist() == pytest.approx((Z.logsumexp(1) - Z.gather(1, Y[:, None])[:, 0]).tolist())
+    p, q = Z.softmax(1), Z.flip(1).softmax(1)
+    assert kl(Z.flip(1), Z).tolist() == pytest.approx((p * (p / q).log()).sum(1).tolist(), rel=1e-5)
+    assert kl(Z, Z).tolist() == [0.0, 0.0]
+
+
+def test_trap_02_margin_of_negative_logits_is_not_zero():
+    """Masking the label by 0 instead of minus infinity gives max(0, ...) = 0 where all logits are negative."""
+    assert margin(torch.tensor([[-9.0, -5.0, -7.0]]), torch.tensor([1])).item() == -2
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+@pytest.mark.parametrize("shift", [-1e3, 1e3])
+def test_trap_02_a_shift_of_all_logits_changes_nothing(loss, shift):
+    """Softmax does not see the offset of the logits, so no loss and no gradient may."""
+    z = torch.randn(64, 7, generator=torch.Generator().manual_seed(0))
+    y = torch.arange(64) % 7
+    assert torch.allclose(loss(z + shift, y), loss(z, y), atol=2e-3)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e4])
+def test_trap_22_the_scale_of_the_logits_does_not_change_dlr(scale):
+    """DLR's gradient has the same direction for saturated and for tiny logits, where cross-entropy's is 0."""
+    z = torch.randn(64, 7, generator=torch.Generator().manual_seed(0))
+    y = torch.arange(64) % 7
+    assert torch.allclose(dlr(z * scale, y), dlr(z, y), rtol=1e-4)
+
+
+@pytest.mark.parametrize("loss", [margin, dlr])
+def test_sign_says_whether_the_label_has_lost(loss):
+    """Positive exactly where another class is ahead."""
+    z = torch.randn(500, 3, generator=torch.Generator().manual_seed(1))
+    y = torch.zeros(500, dtype=torch.int64)
+    assert torch.equal(loss(z, y) > 0, z.argmax(1) != y)
+
+
+def test_trap_13_dlr_refuses_two_classes():
+    """With two classes there is no third logit."""
+    with pytest.raises(Rejected) as caught:
+        dlr(torch.zeros(1, 2), torch.zeros(1, dtype=torch.int64))
+    assert caught.value.reason == "TOO_FEW_CLASSES"
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_gradients_are_finite_where_all_logits_are_equal(loss):
+    """A tie is where a ratio of differences is 0 / 0."""
+    z = torch.zeros(2, 5, requires_grad=True)
+    (gradient,) = torch.autograd.grad(loss(z, Y).sum(), z)
+    assert torch.isfinite(gradient).all()

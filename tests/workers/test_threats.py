@@ -1,0 +1,140 @@
+"""The balls: projection, start, step, distance."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from workers.threats import BALLS, L2, TOLERANCE, Linf
+
+SHAPES = [(7,), (3, 5), (3, 4, 5)]
+NORMS = list(BALLS)
+
+
+def sample(shape, count=6, seed=0):
+    """Pixels of which a third are exactly 0 and a third exactly 1, and points all around."""
+    generator = torch.Generator().manual_seed(seed)
+    x = (3 * torch.rand(count, *shape, generator=generator) - 1).clamp(0, 1)
+    return x, x + torch.randn(count, *shape, generator=generator)
+
+
+def inside(ball, point, x):
+    return (
+        (ball.distance(point, x) <= ball.epsilon * (1 + TOLERANCE) + TOLERANCE).all()
+        and (point >= 0).all()
+        and (point <= 1).all()
+    )
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("epsilon", [0.0, 0.1, 0.7, 100.0])
+@pytest.mark.parametrize("norm", NORMS)
+def test_projection_ends_in_ball_and_box_and_stays_there(norm, epsilon, shape):
+    """A point inside is its own projection."""
+    ball, (x, point) = BALLS[norm](epsilon), sample(shape)
+    region = ball.around(x)
+    projected = region.project(point)
+    assert inside(ball, projected, x)
+    assert projected.dtype == torch.float32
+    assert torch.allclose(region.project(projected), projected, atol=1e-6)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_nothing_valid_is_nearer_than_the_projection(norm):
+    """Against many random points of ball and box, and against points near the projection itself."""
+    ball, (x, point) = BALLS[norm](0.6), sample((4,), count=3)
+    projected = ball.around(x).project(point)
+    nearest = (projected - point).flatten(1).norm(dim=1)
+    generator = torch.Generator().manual_seed(9)
+    for radius in (1.0, 0.05):
+        others = projected + radius * torch.randn(20000, *projected.shape, generator=generator)
+        for i in range(3):
+            other, center = others[:, i], x[i].expand(20000, -1)
+            valid = (ball.distance(other, center) <= 0.6) & (other >= 0).all(1) & (other <= 1).all(1)
+            assert valid.any() or radius == 1.0
+            assert ((other[valid] - point[i]).norm(dim=1) >= nearest[i] - 1e-6).all()
+
+
+def test_l2_projection_uses_the_whole_radius_although_the_box_cuts_pixels_off():
+    """Scaling and then clipping, as is usual, would end far inside the ball."""
+    ball, (x, point) = L2(1.5), sample((400,), count=20)
+    far = x + 5 * (point - x)
+    usual = (x + 1.5 * (far - x) / (far - x).norm(dim=1, keepdim=True)).clamp(0, 1)
+    assert ((usual - x).norm(dim=1) < 1.3).all()
+    assert torch.allclose(ball.distance(ball.around(x).project(far), x), torch.full((20,), 1.5), atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("norm", NORMS)
+def test_random_starts_are_valid_fill_the_ball_and_belong_to_their_generator(norm, shape):
+    """One stream for the batch, or one per sample; the latter knows nothing of the batch."""
+    ball = BALLS[norm](0.3)
+    x = sample(shape, count=40)[0]
+    start = ball.around(x).random(torch.Generator().manual_seed(1))
+    assert inside(ball, start, x)
+    grey = torch.full_like(x, 0.5)
+    assert ball.distance(ball.around(grey).random(torch.Generator().manual_seed(1)), grey).amax() > 0.2
+    streams = [torch.Generator().manual_seed(seed) for seed in range(40)]
+    again = [torch.Generator().manual_seed(seed) for seed in (7, 3)]
+    assert torch.equal(ball.around(x).random(streams)[[7, 3]], ball.around(x[[7, 3]]).random(again))
+
+
+def test_l2_starts_are_uniform_in_the_ball():
+    """The share within r epsilon is r^D."""
+    x = torch.full((20000, 3), 0.5)
+    start = L2(0.4).around(x).random(torch.Generator().manual_seed(0))
+    radius = L2(0.4).distance(start, x) / 0.4
+    assert (radius < 0.5).float().mean().item() == pytest.approx(0.125, abs=0.01)
+    assert (radius < 0.9).float().mean().item() == pytest.approx(0.729, abs=0.01)
+
+
+@pytest.mark.parametrize("scale", [1e-38, 1e-30, 1.0, 1e30])
+@pytest.mark.parametrize("norm", NORMS)
+def test_trap_08_steps_have_unit_length_whatever_the_gradients_size(norm, scale):
+    """Squares of 1e-30 vanish in float32, squares of 1e30 overflow; neither may stop an attack."""
+    gradient = scale * torch.tensor([[3.0, -4.0, 1.0], [1.0, 2.0, 3.0]])
+    step = BALLS[norm](1.0).steepest(gradient)
+    assert torch.allclose(BALLS[norm](1.0).distance(step, torch.zeros(2, 3)), torch.ones(2), atol=1e-6)
+    assert torch.equal(step.sign(), gradient.sign())
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_trap_08_a_zero_gradient_gives_no_step_and_no_nan(norm):
+    """sign(0) = 0 and 0 / 0 must both be 0; a neighbour's gradient is not touched."""
+    gradient = torch.tensor([[0.0, 0.0], [0.0, 2.0]])
+    assert torch.equal(BALLS[norm](1.0).steepest(gradient), torch.tensor([[0.0, 0.0], [0.0, 1.0]]))
+
+
+def test_trap_23_epsilon_in_grey_levels_is_overshot_by_rounding_only():
+    """8/255 is no float32, so x + epsilon - x is not epsilon; the tolerance is a thousand times what is left over."""
+    x = torch.rand(1000, 50, generator=torch.Generator().manual_seed(0))
+    ball = Linf(8 / 255)
+    excess = ball.distance(ball.around(x).project(x + 1), x) - 8 / 255
+    assert excess.amax() < 1e-7 < TOLERANCE
+
+
+def test_distances_by_hand():
+    """Largest change, and Euclidean length."""
+    point, x = torch.tensor([[[0.3, 0.0], [0.4, 0.0]]]), torch.zeros(1, 2, 2)
+    assert Linf(1).distance(point, x).item() == pytest.approx(0.4)
+    assert L2(1).distance(point, x).item() == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_an_empty_batch_passes_through(norm):
+    """N = 0."""
+    x = torch.empty(0, 3, 4)
+    region = BALLS[norm](0.1).around(x)
+    assert region.project(x).shape == region.random([]).shape == x.shape
+    assert region.random(torch.Generator()).shape == x.shape
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_memory_layout_changes_nothing(norm):
+    """channels_last inputs get the same noise and the same projection."""
+    x, point = sample((3, 4, 5))
+    last = x.contiguous(memory_format=torch.channels_last)
+    ball = BALLS[norm](0.2)
+    first, second = (ball.around(v).random(torch.Generator().manual_seed(2)) for v in (x, last))
+    assert torch.allclose(first, second, atol=1e-6)
+    assert torch.allclose(ball.around(x).project(point), ball.around(last).project(point), atol=1e-6)

@@ -1,0 +1,64 @@
+"""FGSM adversarial training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from workers.attacks import fgsm
+from workers.goals import Untargeted
+from workers.losses import cross_entropy
+from workers.models import evaluating
+from workers.threats import Linf
+
+
+@dataclass(frozen=True, kw_only=True)
+class FgsmAdversarialTraining:
+    """A mix of the loss on clean examples and on FGSM examples made afresh in each step.
+
+    J~ = alpha J(theta, x, y) + (1 - alpha) J(theta, x + epsilon sign(grad_x J(theta, x, y)), y)
+
+    `epsilon` in [0, 1] pixel units; `alpha` in [0, 1]. No gradient flows through the sign. With `attack_label`
+    "predicted" the example is made with the model's own prediction in the place of y: a model that sees examples made
+    with the true label learns to read it off them (label leaking, arXiv:1611.01236, section 4.2).
+
+    Source: arXiv:1412.6572, section 6.
+    Differs from the paper in: examples are clipped to [0, 1], made with the prediction unless told otherwise, and
+    crafted in eval mode, so that batch normalisation learns nothing from half-made examples.
+    """
+
+    epsilon: float
+    alpha: float
+    attack_label: Literal["predicted", "true"]
+
+    def rounds(self, epochs: int) -> tuple[int, ...]:
+        """One network."""
+        return (epochs,)
+
+    def loss(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        *,
+        teacher: nn.Module | None,
+        epoch: int,
+        progress: float,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """J~(theta, x, y)."""
+        del teacher, epoch, progress, generator
+        loss = cross_entropy if self.attack_label == "true" else _own_cross_entropy
+        with evaluating(model):
+            x_adv = fgsm(model, x, Untargeted(y, loss), Linf(self.epsilon))
+        α = self.alpha
+        return α * cross_entropy(model(x), y).mean() + (1 - α) * cross_entropy(model(x_adv), y).mean()
+
+
+def _own_cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
+    """Cross-entropy of the prediction itself, from the forward pass that the gradient needs anyway."""
+    del label
+    return cross_entropy(logits, logits.argmax(dim=1))

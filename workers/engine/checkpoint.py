@@ -1,0 +1,119 @@
+"""A training under way, in memory and as bytes.
+
+The bytes are a safetensors file. Tensors:
+
+    network/NAME, teacher/NAME    weights and buffers, by their names in the network
+    optimizer/I/NAME              the optimiser's state of parameter number I
+    total                         the sum of the losses of this epoch so far
+
+and under the key "checkpoint" of its metadata one JSON object: {"version", "plan", "round", "step", "history"}. `plan`
+is the digest of all that the training is made from; a checkpoint of another plan is refused. The learning rate and
+every random number are functions of the step, so there is no more to keep.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from workers.failures import Rejected
+from workers.models import Classifier
+
+_VERSION = 1
+
+
+@dataclass
+class State:
+    """All that changes while training goes on."""
+
+    round: int  # number of the network that is being trained, from 0 on
+    step: int  # steps done with it
+    network: Classifier
+    teacher: Classifier | None  # the network of the round before, frozen
+    optimizer: torch.optim.Optimizer
+    total: Tensor  # sum of the losses of this epoch so far, ()
+    history: list[float]  # mean loss of every epoch done, over all networks
+    seen: float | None = None  # the mean loss that was last read; for messages only, so no part of a checkpoint
+
+
+def pack(state: State, plan: str) -> bytes:
+    """The checkpoint of `state`."""
+    tensors = {f"network/{name}": value for name, value in state.network.network.state_dict().items()}
+    if state.teacher is not None:
+        tensors |= {f"teacher/{name}": value for name, value in state.teacher.network.state_dict().items()}
+    for number, parameter in enumerate(_parameters(state.optimizer)):
+        kept = state.optimizer.state[parameter].items()
+        tensors |= {f"optimizer/{number}/{name}": value for name, value in kept if isinstance(value, Tensor)}
+    tensors["total"] = state.total
+    content = {
+        "version": _VERSION,
+        "plan": _digest(plan),
+        "round": state.round,
+        "step": state.step,
+        "history": state.history,
+    }
+    return safetensors.torch.save(
+        {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
+        {"checkpoint": json.dumps(content, sort_keys=True)},
+    )
+
+
+def unpack(data: bytes, plan: str, begin: Callable[[int, Classifier | None, list[float]], State]) -> State:
+    """The state that a checkpoint of the same plan holds; `begin` makes a state with the initial weights."""
+    try:
+        tensors: dict[str, Tensor] = safetensors.torch.load(data)
+        content: dict[str, Any] = json.loads(_metadata(data)["checkpoint"])
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise Rejected("MALFORMED_CHECKPOINT", f"this is not a checkpoint of a training: {error!r}") from error
+    if content["version"] != _VERSION or content["plan"] != _digest(plan):
+        raise Rejected("CHECKPOINT_DOES_NOT_FIT", "the checkpoint is of another training, or of another version")
+    state = begin(content["round"], None, content["history"])
+    if any(name.startswith("teacher/") for name in tensors):
+        teacher = begin(0, None, []).network
+        _put(teacher, _under(tensors, "teacher/"))
+        state.teacher = teacher.eval().requires_grad_(requires_grad=False)
+    _put(state.network, _under(tensors, "network/"))
+    for number, parameter in enumerate(_parameters(state.optimizer)):
+        kept = _under(tensors, f"optimizer/{number}/")
+        state.optimizer.state[parameter] = {name: _like(value, parameter) for name, value in kept.items()}
+    state.total.copy_(tensors["total"])
+    state.step = content["step"]
+    return state
+
+
+def _put(model: Classifier, tensors: Mapping[str, Tensor]) -> None:
+    model.network.load_state_dict(dict(tensors), strict=True)
+
+
+def _like(value: Tensor, parameter: Tensor) -> Tensor:
+    """`value` on the device of its parameter, and in its memory layout where it has its shape."""
+    return torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value.to(parameter.device)
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    (group,) = optimizer.param_groups
+    parameters: list[Tensor] = group["params"]
+    return parameters
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file: its first eight bytes give the length of a JSON header."""
+    length = int.from_bytes(data[:8], "little")
+    metadata: dict[str, str] = json.loads(data[8 : 8 + length])["__metadata__"]
+    return metadata
+
+
+def _digest(plan: str) -> str:
+    return hashlib.sha256(plan.encode()).hexdigest()

@@ -1,0 +1,49 @@
+"""What a worker does with a unit: fetch what it names, compute, put what came out, and say what became of it.
+
+attack, evaluation    one shard a unit; closing: merge, report
+training              one unit; closing: judge the model, register it
+intake                one unit: check an upload; closing: register it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sparring.v1 import jobs_pb2
+
+from services.jobs.record import Lease
+from workers.failures import Interrupted
+from workers.lease import Committed, Failed, Finished, Heartbeat, Outcome
+from workers.run.closing import close_attack
+from workers.run.intake import check, close_intake, rejection
+from workers.run.reasons import explain
+from workers.run.shards import run_shard
+from workers.run.training import close_training, run_training
+from workers.run.unit import Context, Unit
+
+__all__ = ["Context", "run_unit"]
+
+UNITS: dict[str, Callable[[Unit], Committed]] = {
+    "attack": run_shard,
+    "evaluation": run_shard,
+    "training": run_training,
+    "intake": check,
+}
+CLOSINGS: dict[str, Callable[[Unit], Finished]] = {
+    "attack": close_attack,
+    "evaluation": close_attack,
+    "training": close_training,
+    "intake": close_intake,
+}
+
+
+def run_unit(lease: Lease, heartbeat: Heartbeat, context: Context) -> Outcome:
+    """Do a unit's work; only an Interrupted gets out, all else is an outcome."""
+    unit = Unit(lease=lease, job=jobs_pb2.Job.FromString(lease.spec), heartbeat=heartbeat, context=context)
+    try:
+        return (CLOSINGS if lease.closing else UNITS)[lease.kind](unit)
+    except Interrupted:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, the job has to end and say why
+        failure = explain(error, unit.job)
+    return Failed(failure.SerializeToString(deterministic=True), rejection(unit, failure))

@@ -1,0 +1,121 @@
+"""The closing unit of an attack or an evaluation: shards put together, files written, the result."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+
+import torch
+from sparring.v1 import attacks_pb2, datasets_pb2, jobs_pb2
+
+from workers import data
+from workers.evaluation import DataInfo, Proportion, Row, Summary, SummaryInput, summarize
+from workers.lease import Finished
+from workers.run import messages
+from workers.run.unit import BINARY, Unit
+
+NORMS = {"": attacks_pb2.NORM_UNSPECIFIED, "linf": attacks_pb2.NORM_LINF, "l2": attacks_pb2.NORM_L2}
+
+
+def close_attack(unit: Unit) -> Finished:
+    """Merge the shards into table, report, figures and, for an attack, the adversarial examples."""
+    job = unit.job
+    kind = "attack" if job.HasField("attack") else "evaluation"
+    spec = job.attack if job.HasField("attack") else job.evaluation
+    results = unit.results()
+    runs = messages.runs(job)
+    unit.heartbeat.tick(0.0, "putting the shards together")
+    given = SummaryInput(
+        kind="attack" if kind == "attack" else "evaluation",
+        models=[messages.model_info(model) for model in job.resolution.models],
+        data=describe(job.resolution.data),
+        runs=[messages.run_info(*run) for run in runs],
+        shards=[unit.fetch(result.digest, f"the result of unit {result.unit}") for result in results],
+        stats=[result.stats for result in results],
+        seed=spec.seed,
+        job=unit.name,
+        title=job.display_name,
+        provenance=provenance(unit),
+        command="",
+    )
+    summary = summarize(given)
+    unit.heartbeat.tick(0.8, "writing the report")
+    result = result_of(unit, summary, {key: attack for key, _, attack in runs}, provenance=given.provenance)
+    return Finished(result.SerializeToString(deterministic=True))
+
+
+def result_of(
+    unit: Unit, summary: Summary, attacks: Mapping[str, attacks_pb2.Attack], *, provenance: Mapping[str, str]
+) -> jobs_pb2.JobResult:
+    """Put the files of a summary, and write down its table."""
+    files = [("report", summary.report_html.encode(), "text/html", "html")]
+    files.append(("metrics", summary.metrics_json.encode(), "application/json", "json"))
+    if summary.adversarial is not None:
+        files.insert(0, ("adversarial", summary.adversarial, BINARY, "safetensors"))
+    return jobs_pb2.JobResult(
+        rows=[_row(row, attacks) for row in summary.rows],
+        artifacts=[keep(unit, role, content, media, suffix) for role, content, media, suffix in files],
+        warnings=summary.warnings,
+        provenance=provenance,
+    )
+
+
+def keep(unit: Unit, role: str, content: bytes, media_type: str, suffix: str) -> jobs_pb2.JobArtifact:
+    """Put one file of a result."""
+    return jobs_pb2.JobArtifact(
+        role=role,
+        artifact=f"artifacts/{unit.put(content, media_type)}",
+        size_bytes=len(content),
+        filename=f"{unit.lease.job_id}-{role}.{suffix}",
+    )
+
+
+def provenance(unit: Unit) -> dict[str, str]:
+    """What else the bytes depend on."""
+    packages = {name: version(name) for name in ("sparring", "torch", "numpy", "safetensors")}
+    device = unit.context.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return {"python": platform.python_version(), **packages, "device": name, "threads": str(torch.get_num_threads())}
+
+
+def describe(selection: jobs_pb2.ResolvedData) -> DataInfo:
+    """What the report says of the samples."""
+    if selection.source == datasets_pb2.DATASET_SOURCE_BUILT_IN:
+        info = data.BUILT_IN[selection.dataset]
+        return messages.data_info(selection, digest=info.digest, note=f"{info.description} Licence: {info.licence}.")
+    return messages.data_info(selection, digest=selection.images_sha256, note="")
+
+
+def _row(row: Row, attacks: Mapping[str, attacks_pb2.Attack]) -> jobs_pb2.ResultRow:
+    """A line of the table; a class without samples has no accuracy, so NaN."""
+    return jobs_pb2.ResultRow(
+        model=row.model,
+        defense=row.defense,
+        attack=row.attack,
+        epsilon=row.epsilon,
+        norm=NORMS[row.norm],
+        n=row.n,
+        clean_accuracy=_proportion(row.clean_accuracy),
+        robust_accuracy=_proportion(row.robust_accuracy),
+        success_rate=_proportion(row.success_rate),
+        mean_confidence=row.mean_confidence,
+        mean_distance=row.mean_distance,
+        max_distance=row.max_distance,
+        class_robust_accuracy=_numbers(row.class_robust_accuracy),
+        forwards=row.forwards,
+        backwards=row.backwards,
+        seconds=row.seconds,
+        curve=row.curve,
+        parameters=attacks.get(row.run),
+        violations=row.violations,
+    )
+
+
+def _numbers(values: Sequence[float | None]) -> list[float]:
+    return [math.nan if value is None else value for value in values]
+
+
+def _proportion(proportion: Proportion) -> jobs_pb2.Proportion:
+    return jobs_pb2.Proportion(value=proportion.value, low=proportion.low, high=proportion.high)
