@@ -42,5 +42,5 @@ RUN pip install --no-deps --no-cache-dir --disable-pip-version-check /wheel/*.wh
 ENV PYTHONDONTWRITEBYTECODE=1
 ENV SPARRING_LANE=cpu SPARRING_DATA_ROOT=/data SPARRING_HEARTBEAT_FILE=/tmp/heartbeat
 USER 10001:10001
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["sh", "/opt/sparring/deploy/worker_health.sh"]
+HEALTHCHECK --interval=5s --timeout=5s --start-period=60s --retries=3 CMD ["sh", "/opt/sparring/deploy/worker_health.sh"]
 CMD ["sh", "/opt/sparring/deploy/worker.sh"]

@@ -37,15 +37,15 @@ TRAININGS: dict[str, tuple[str, dict[str, Any], int]] = {
     "fgsm-trained": ("fgsm_adversarial", {"epsilon": 0.25, "alpha": 0.5}, 10),
 }
 
-ATTACKS: list[dict[str, Any]] = [
-    {"name": "fgsm", "epsilon": 0.25},
-    {"name": "bim", "epsilon": 0.2, "steps": 20},
-    {"name": "bim", "epsilon": 0.3, "steps": 20},
-    {"name": "pgd", "epsilon": 0.2, "steps": 20},
-    {"name": "pgd", "epsilon": 0.2, "steps": 20, "loss": "margin"},
-    {"name": "iterative_least_likely", "epsilon": 0.3, "steps": 20},
+ATTACKS = [
+    "fgsm:epsilon=0.25",
+    "bim:epsilon=0.2,steps=20",
+    "bim:epsilon=0.3,steps=20",
+    "pgd:epsilon=0.2,steps=20",
+    "pgd:epsilon=0.2,steps=20,loss=margin",
+    "iterative_least_likely:epsilon=0.3,steps=20",
 ]
-CURVE = {"name": "bim", "steps": 10, "epsilons": [0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4]}
+CURVE = "bim:steps=10@0,0.05,0.1,0.15,0.2,0.25,0.3,0.4"
 
 console = Console(soft_wrap=True)
 
@@ -66,7 +66,7 @@ def main() -> int:
     ):
         train(client)
         evaluation = evaluate(client)
-        client.artifacts.download(artifact(evaluation, "report"), arguments.out / "report.html")
+        client.artifacts.download(client.jobs.artifact(evaluation, "report"), arguments.out / "report.html")
     shutil.rmtree(arguments.out / "state")
     rows = list(results(evaluation))
     (arguments.out / "results.json").write_text(json.dumps(rows, indent=1) + "\n")
@@ -82,7 +82,14 @@ def train(client: sparring.Client) -> None:
     """Train the four nets side by side and show how far each has come."""
     jobs = {
         client.train(
-            NET, DATA, defense, model_id=model, seed=SEED, epochs=epochs, display_name=f"demo: {model}", **parameters
+            DATA,
+            defense,
+            architecture=NET,
+            model_id=model,
+            seed=SEED,
+            epochs=epochs,
+            display_name=f"demo: {model}",
+            **parameters,
         ).name: model
         for model, (defense, parameters, epochs) in TRAININGS.items()
     }
@@ -113,11 +120,6 @@ def wait(client: sparring.Client, names: dict[str, str]) -> None:
                 elif job.HasField("end_time"):
                     raise SystemExit(f"{names[name]} failed: {job.error.message}")
             time.sleep(0.5)
-
-
-def artifact(job: jobs_pb2.Job, role: str) -> str:
-    """The name of a result's file."""
-    return next(file.artifact for file in job.result.artifacts if file.role == role)
 
 
 def results(job: jobs_pb2.Job) -> Iterator[dict[str, Any]]:

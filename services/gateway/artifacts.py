@@ -91,8 +91,8 @@ class Artifacts(artifacts_pb2_grpc.ArtifactServiceServicer):
 
 def add_to_server(servicer: Artifacts, server: grpc.aio.Server) -> None:
     """Register the service, its download by the way that does not copy."""
-    server.add_generic_rpc_handlers((wire.handler(servicer.DownloadArtifact),))
     artifacts_pb2_grpc.add_ArtifactServiceServicer_to_server(servicer, server)
+    wire.register_download(servicer.DownloadArtifact, server)
 
 
 def artifact(info: ArtifactInfo) -> artifacts_pb2.Artifact:

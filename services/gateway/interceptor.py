@@ -9,10 +9,11 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any, TypeAlias
 
 import grpc
+from google.protobuf.message import DecodeError
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
-from services.errors import SparringError
+from services.errors import InvalidArgument, SparringError, Violation
 from services.gateway import status
 
 log = logging.getLogger(__name__)
@@ -50,20 +51,49 @@ def _wrapped(handler: Handler, method: str) -> Handler:
     # Exactly one of the four is set; the stubs know only the synchronous forms of them.
     call: Any = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
 
-    async def answer(request: Any, context: Context) -> Any:
-        async with _translating(context, method):
-            return await call(request, context)
+    decode: Any = _decoding_each(handler) if handler.request_streaming else _decoding(handler)
 
-    async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
-        async with _translating(context, method), aclosing(call(request, context)) as messages:
+    async def answer(raw: Any, context: Context) -> Any:
+        async with _translating(context, method):
+            return await call(decode(raw), context)
+
+    async def stream(raw: Any, context: Context) -> AsyncIterator[Any]:
+        async with _translating(context, method), aclosing(call(decode(raw), context)) as messages:
             async for message in messages:
                 yield message
 
+    # Requests are decoded in here, as the library's own answer to bytes that are no message is UNKNOWN.
     return _MAKERS[kind](
         stream if handler.response_streaming else answer,
-        request_deserializer=handler.request_deserializer,
+        request_deserializer=None,
         response_serializer=handler.response_serializer,
     )
+
+
+def _decoding(handler: Handler) -> Callable[[bytes], Any]:
+    """Return what turns bytes into the handler's request."""
+    parse = handler.request_deserializer
+    assert parse is not None, "generated handlers have one"
+
+    def decode(raw: bytes) -> Any:
+        try:
+            return parse(raw)
+        except DecodeError as error:
+            violation = Violation("", "the bytes are not a message of this method; see its proto")
+            raise InvalidArgument([violation], reason="MALFORMED_REQUEST") from error
+
+    return decode
+
+
+def _decoding_each(handler: Handler) -> Callable[[AsyncIterator[bytes]], AsyncIterator[Any]]:
+    """Return the same for a stream of requests."""
+    decode = _decoding(handler)
+
+    async def decoded(raws: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+        async for raw in raws:
+            yield decode(raw)
+
+    return decoded
 
 
 @asynccontextmanager

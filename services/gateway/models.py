@@ -12,7 +12,7 @@ from services.artifacts.store import AsyncArtifactStore
 from services.errors import InvalidArgument, Violation
 from services.gateway import intake
 from services.gateway.check_signature import check_signature
-from services.gateway.files import read_safetensors
+from services.gateway.files import WHOLE, read_tensors
 from services.gateway.names import ID_RULE, bare_digest, is_id, required_id, shown
 from services.gateway.paging import Pager, page_size
 from services.gateway.registry import Registry
@@ -45,7 +45,7 @@ class Models(models_pb2_grpc.ModelServiceServicer):
         earlier = await intake.known(self._registry, models_pb2.Model, identifier, same)
         if earlier is not None:
             return earlier
-        await read_safetensors(self._artifacts, digest, field="weights")
+        await self._check_file(digest)
         model = models_pb2.Model(
             name=f"models/{identifier}",
             state=models_pb2.Model.STATE_CHECKING,
@@ -79,6 +79,15 @@ class Models(models_pb2_grpc.ModelServiceServicer):
     ) -> models_pb2.DeleteModelResponse:
         await intake.forget(self._registry, await self._registry.model(required_id(request.name, "models")))
         return models_pb2.DeleteModelResponse()
+
+    async def _check_file(self, digest: str) -> None:
+        """Refuse a file whose header can't be that of weights."""
+        try:
+            tensors = await read_tensors(self._artifacts, digest)
+        except ValueError as error:
+            raise InvalidArgument([Violation("weights", str(error))], reason="BAD_WEIGHTS") from error
+        if WHOLE in tensors or not tensors:
+            raise InvalidArgument([Violation("weights", "must be a safetensors file of weights")], reason="BAD_WEIGHTS")
 
 
 def check_registration(request: models_pb2.RegisterModelRequest) -> list[Violation]:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
@@ -41,6 +41,7 @@ from services.gateway.models import Models
 from services.gateway.options import Options
 from services.gateway.paging import Pager
 from services.gateway.registry import Registry
+from services.gateway.tasks import end
 from services.gateway.watch import Streams
 from services.jobs import reaper
 from services.jobs.store import AsyncJobStore
@@ -143,11 +144,7 @@ class Gateway:
         await asyncio.sleep(self._options.drain_s)
         self._streams.draining.set()
         await self._server.stop(self._options.grace_s)
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        await end(self._tasks)
         await self._resources.aclose()
         log.info("stopped")
 

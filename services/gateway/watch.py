@@ -12,6 +12,7 @@ from sparring.v1 import jobs_pb2
 
 from services.errors import OutOfRange
 from services.gateway import events
+from services.gateway.tasks import end
 from services.jobs.record import Event
 from services.jobs.store import AsyncJobStore
 from services.jobs.watch import Watcher
@@ -71,8 +72,5 @@ class Streams:
         except StopAsyncIteration:
             return
         finally:
-            for task in (drained, coming):
-                if task is not None:
-                    task.cancel()
-            await asyncio.gather(drained, *([coming] if coming is not None else []), return_exceptions=True)
+            await end([drained] if coming is None else [drained, coming])
             await following.aclose()

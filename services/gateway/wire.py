@@ -25,17 +25,14 @@ def download_response(offset: int, data: bytes) -> bytes:
     return b"".join((head, _DATA, _varint(len(data)), data)) if data else head
 
 
-def handler(download: object) -> grpc.GenericRpcHandler:
-    """Return the handler of DownloadArtifact, whose servicer yields encoded messages.
-
-    It has to be added to the server before the generated handlers, which would encode them again.
-    """
-    method: Handler = grpc.unary_stream_rpc_method_handler(
+def register_download(download: object, server: grpc.aio.Server) -> None:
+    """Register a DownloadArtifact that yields encoded messages, in place of the generated handler."""
+    handler: Handler = grpc.unary_stream_rpc_method_handler(
         download,  # type: ignore[arg-type]
         request_deserializer=artifacts_pb2.DownloadArtifactRequest.FromString,
         response_serializer=None,
     )
-    return grpc.method_handlers_generic_handler(SERVICE, {"DownloadArtifact": method})
+    server.add_registered_method_handlers(SERVICE, {"DownloadArtifact": handler})
 
 
 def _varint(number: int) -> bytes:

@@ -17,7 +17,7 @@ import sparring
 def _fake():
     """The fake beside this file; test folders are no packages."""
     if "sparring_fake" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("sparring_fake", Path(__file__).with_name("fake.py"))
+        spec = importlib.util.spec_from_file_location("sparring_fake", Path(__file__).parent / "fake" / "__init__.py")
         sys.modules["sparring_fake"] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules["sparring_fake"])
     return sys.modules["sparring_fake"]

@@ -65,6 +65,12 @@ def test_a_watch_yields_every_event_once_across_disconnects(either, service):
     assert [r.after_event_id for r in service.requests("WatchJob")] == [0, 2, 2, 5, 6]
 
 
+def test_an_event_that_comes_again_is_not_shown_again(either, service):
+    service.add_job(events=4)
+    service.events["jobs/j"][2:2] = service.events["jobs/j"][:2]
+    assert numbers(either.jobs.watch("j")) == [1, 2, 3, 4]
+
+
 def test_a_watch_survives_a_restart_of_the_service(either, server, service):
     service.add_job(events=6)
     service.cuts["WatchJob"].append("silent")
@@ -149,11 +155,16 @@ def test_wait_passes_over_the_end_of_an_earlier_attempt(either, service):
     first = list(service.events["jobs/j"])
     service.add_job(events=6)
     service.events["jobs/j"][:3] = first
-    service.cuts["WatchJob"].append("end")
-    service.cuts["WatchJob"][0] = 3
+    service.cuts["WatchJob"].append((3,))
     seen = []
     assert either.jobs.wait("j", on_event=seen.append).state == Job.STATE_SUCCEEDED
     assert numbers(seen) == [1, 2, 3, 4, 5, 6]
+
+
+def test_wait_ends_although_the_last_event_is_never_sent(either, service):
+    service.add_job(events=4).last_event_id = 9
+    assert either.jobs.wait("j").state == Job.STATE_SUCCEEDED
+    assert numbers(either.jobs.watch("j", after=4)) == []
 
 
 def test_wait_times_out_and_says_that_the_job_goes_on(either, service):

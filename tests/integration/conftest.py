@@ -32,6 +32,7 @@ from sparring.v1 import (
 from services.local import LocalStack
 
 Job = jobs_pb2.Job
+COUNT = 300
 ENDED = {Job.STATE_SUCCEEDED, Job.STATE_FAILED, Job.STATE_CANCELLED, Job.STATE_QUARANTINED}
 
 
@@ -50,9 +51,7 @@ class Api:
         self.channel.close()
 
     def create(self, spec: Any) -> str:
-        field = {"AttackSpec": "attack", "TrainingSpec": "training", "EvaluationSpec": "evaluation"}[
-            type(spec).__name__
-        ]
+        field = type(spec).__name__.removesuffix("Spec").lower()
         return self.jobs.CreateJob(jobs_pb2.CreateJobRequest(**{field: spec}), timeout=10).name
 
     def get(self, name: str) -> Job:
@@ -111,11 +110,12 @@ class Api:
     # Specs, and what is read off an answer.
 
     @staticmethod
-    def training(dataset: str = "digits", *, model_id: str = "", **changes: Any) -> jobs_pb2.TrainingSpec:
-        """A short training on little pictures."""
+    def training(*, model_id: str = "", **changes: Any) -> jobs_pb2.TrainingSpec:
+        """A training of about a second."""
         settings: dict[str, Any] = {
             "architecture": "wong_cnn",
-            "data": datasets_pb2.DataSelection(dataset=dataset),
+            "data": datasets_pb2.DataSelection(dataset="mnist10k", count=1500),
+            "evaluation_data": datasets_pb2.DataSelection(dataset="mnist10k", count=COUNT),
             "optimization": jobs_pb2.Optimization(epochs=4, batch_size=50),
             "model_id": model_id,
             "seed": 1,
@@ -124,8 +124,8 @@ class Api:
 
     @staticmethod
     def attack(
-        model: str, attack: attacks_pb2.Attack, *, dataset: str = "digits", count: int = 0, **execution: int
-    ) -> Any:
+        model: str, attack: attacks_pb2.Attack, *, dataset: str = "mnist10k", count: int = COUNT, **execution: int
+    ):
         """An attack on the first `count` test samples."""
         return jobs_pb2.AttackSpec(
             model=model,
@@ -140,7 +140,7 @@ class Api:
         return attacks_pb2.Attack(fgsm=attacks_pb2.Fgsm(epsilon=epsilon))
 
     @staticmethod
-    def slow(steps: int = 400) -> attacks_pb2.Attack:
+    def slow(steps: int = 250) -> attacks_pb2.Attack:
         """An attack that takes its time: a ball so small that nearly every sample holds out to the last step."""
         return attacks_pb2.Attack(pgd=attacks_pb2.Pgd(epsilon=0.004, steps=steps))
 
@@ -196,5 +196,5 @@ def api(stack: LocalStack) -> Iterator[Api]:
 
 @pytest.fixture(scope="session")
 def model(api: Api) -> str:
-    """A model of the digits, trained by the stack itself."""
+    """A model of handwritten digits, trained by the stack itself."""
     return api.run(api.training(model_id="first")).result.model

@@ -18,7 +18,7 @@ Unit = jobs_pb2.UnitChange
 
 @pytest.fixture(scope="module")
 def spec(api, model: str) -> jobs_pb2.AttackSpec:
-    """Ten shards of about half a second."""
+    """Ten shards of about half a second each."""
     return api.attack(model, api.slow(), batch_size=32, shard_size=32)
 
 
@@ -32,6 +32,11 @@ def expected(api, spec: jobs_pb2.AttackSpec) -> str:
 def whole(stack) -> None:
     """Each test starts with everything running."""
     stack.wait_until_ready()
+
+
+def pid(worker: str) -> int:
+    """The process of a worker: its id is host, process, and a few random digits."""
+    return int(worker.split("-")[-2])
 
 
 def holder(api, name: str) -> psutil.Process:
@@ -86,7 +91,7 @@ def test_a_training_that_is_killed_ends_with_the_same_weights(api) -> None:
     name = api.create(spec)
     api.until(name, lambda job: job.progress.fraction > 0.2)
     unit = next(unit for unit in reversed(list(live_units(api, name))) if unit.kind == Unit.KIND_CLAIMED)
-    psutil.Process(int(unit.worker.split("-")[-2])).kill()
+    psutil.Process(pid(unit.worker)).kill()
     job = api.wait(name)
     assert [unit.attempt for unit in api.units(name) if unit.kind == Unit.KIND_CLAIMED][:2] == [1, 2]
     assert api.models.GetModel(models_pb2.GetModelRequest(name=job.result.model)).weights == expected
@@ -104,23 +109,23 @@ def live_units(api, name: str):
             return
 
 
-def test_a_worker_that_is_told_to_end_gives_its_unit_back(api, stack, model: str) -> None:
-    spec = api.attack(model, api.slow(6000), count=32, batch_size=32, shard_size=32)
-    name = api.create(spec)
+def test_a_worker_that_is_told_to_end_gives_its_unit_back(api, model: str) -> None:
+    # One unit, of a minute: too long to be finished before the worker has to be gone.
+    name = api.create(api.attack(model, api.slow(10_000), count=64, batch_size=64, shard_size=64))
     api.until(name, lambda job: job.progress.fraction > 0)
-    unit = next(iter(live_units(api, name)))
-    parent = psutil.Process(int(unit.worker.split("-")[-2])).parent()
+    claimed = next(live_units(api, name))
+    parent = psutil.Process(pid(claimed.worker)).parent()
     asked = time.monotonic()
     parent.terminate()
-    parent.wait(30)
+    assert parent.wait(30) in (0, None)
     assert time.monotonic() - asked < 30
-    job = api.wait(name)
-    units = api.units(name)
-    assert job.state == jobs_pb2.Job.STATE_SUCCEEDED
-    assert Unit.KIND_LOST not in [unit.kind for unit in units]
-    released = [unit for unit in units if unit.kind == Unit.KIND_RELEASED]
-    assert [unit.worker for unit in released] == [unit.worker]
-    assert {unit.attempt for unit in units} == {1}
+    api.until(name, lambda _: len(list(live_units(api, name))) == 3)
+    kinds = [(unit.kind, unit.attempt) for unit in live_units(api, name)]
+    assert kinds == [(Unit.KIND_CLAIMED, 1), (Unit.KIND_RELEASED, 1), (Unit.KIND_CLAIMED, 1)]
+    taken = list(live_units(api, name))[2]
+    assert taken.worker != claimed.worker
+    api.jobs.CancelJob(jobs_pb2.CancelJobRequest(name=name))
+    assert api.wait(name).state == jobs_pb2.Job.STATE_CANCELLED
 
 
 def test_a_gateway_that_is_killed_loses_no_event(api, stack, spec, expected: str) -> None:
@@ -158,13 +163,14 @@ def test_a_store_that_is_killed_comes_back_with_everything(api, stack, spec, exp
     name = api.create(spec)
     api.until(name, lambda job: job.progress.units_done >= 1)
     os.kill(stack.pid("store"), signal.SIGKILL)
+    codes = set()
+    job = None
     deadline = time.monotonic() + 60
-    while True:
+    while job is None and time.monotonic() < deadline:
         try:
             job = api.wait(name)
-            break
         except grpc.RpcError as error:
-            assert error.code() == grpc.StatusCode.UNAVAILABLE
-            assert time.monotonic() < deadline
+            codes.add(error.code())
             time.sleep(0.1)
     assert api.digest(job) == expected
+    assert codes <= {grpc.StatusCode.UNAVAILABLE}

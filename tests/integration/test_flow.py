@@ -18,7 +18,7 @@ Job = jobs_pb2.Job
 def test_a_training_makes_a_model_that_the_next_job_can_name(api) -> None:
     trained = api.run(api.training())
     assert trained.result.rows[0].attack == "clean"
-    assert trained.result.rows[0].clean_accuracy.value > 0.85
+    assert trained.result.rows[0].clean_accuracy.value > 0.8
     assert {artifact.role for artifact in trained.result.artifacts} == {"report", "metrics", "weights"}
     assert trained.result.model == f"models/{trained.name.removeprefix('jobs/')}"
     known = api.models.GetModel(models_pb2.GetModelRequest(name=trained.result.model))
@@ -33,19 +33,21 @@ def test_a_training_makes_a_model_that_the_next_job_can_name(api) -> None:
 
 def test_an_attack_keeps_its_promises(api, model: str) -> None:
     job = api.run(api.attack(model, api.fgsm(0.2), batch_size=64, shard_size=64))
-    assert job.resolution.units == math.ceil(297 / 64)
+    assert job.resolution.units == math.ceil(300 / 64)
     clean, attacked = job.result.rows
     assert attacked.robust_accuracy.value < clean.clean_accuracy.value - 0.2
     assert attacked.violations == 0
     assert attacked.parameters.fgsm.epsilon == 0.2
-    assert (attacked.forwards, attacked.backwards) == (3 * 297, 297) or attacked.backwards <= 297
+    # One gradient of each sample that was right.
+    assert attacked.backwards == round(clean.clean_accuracy.value * 300)
+    assert attacked.forwards >= 300 + attacked.backwards
     tensors = load(api.download(job, "adversarial"))
-    assert tensors["x_adv"].shape == (297, 1, 8, 8)
+    assert tensors["x_adv"].shape == (300, 1, 28, 28)
     assert tensors["x_adv"].min() >= 0
     assert tensors["x_adv"].max() <= 1
     assert float(tensors["distance"].max()) <= 0.2 + 1e-6
     assert (tensors["prediction"] == tensors["label"]).mean() == pytest.approx(attacked.robust_accuracy.value)
-    assert json.loads(api.download(job, "metrics"))["rows"][1]["n"] == 297
+    assert json.loads(api.download(job, "metrics"))["rows"][1]["n"] == 300
     assert api.download(job, "report").startswith(b"<!doctype html>")
     assert job.result.provenance["threads"] == "1"
 
@@ -59,7 +61,7 @@ def test_an_evaluation_compares_models_attacks_and_radii(api, model: str) -> Non
     assert judged[:3] == ["clean", "fgsm", "pgd"]
     spec = jobs_pb2.EvaluationSpec(
         models=[model, second.name],
-        data=datasets_pb2.DataSelection(dataset="digits", offset=100, count=100),
+        data=datasets_pb2.DataSelection(dataset="mnist10k", offset=100, count=100),
         attacks=[api.fgsm(0.1), attacks_pb2.Attack(bim=attacks_pb2.Bim(epsilon=0.1, steps=5))],
         curves=[jobs_pb2.EpsilonCurve(attack=api.fgsm(), epsilons=[0, 0.05, 0.1])],
         execution=jobs_pb2.Execution(batch_size=32, shard_size=32),
@@ -94,12 +96,11 @@ def test_two_trainings_under_one_name_both_keep_their_model(api) -> None:
 def test_training_goes_on_from_another_model(api, model: str) -> None:
     job = api.run(api.training(architecture="", initial_model=model, optimization=jobs_pb2.Optimization(epochs=1)))
     assert job.training.architecture == "wong_cnn"
-    assert job.result.rows[0].clean_accuracy.value > 0.85
+    assert job.result.rows[0].clean_accuracy.value > 0.8
 
 
 def test_a_training_that_runs_away_says_so(api) -> None:
-    wild = jobs_pb2.Optimization(epochs=3, learning_rate=100, optimizer=jobs_pb2.OPTIMIZER_SGD)
-    job = api.wait(api.create(api.training(optimization=wild)))
+    job = api.wait(api.create(api.training(std=[1e-30])))
     assert job.state == Job.STATE_FAILED
     assert "learning_rate" in job.error.message
 
@@ -108,7 +109,7 @@ class TestIntake:
     """Uploads, good and bad."""
 
     def register(self, api, content: bytes, model_id: str, architecture: str = "wong_cnn") -> models_pb2.Model:
-        signature = models_pb2.ModelSignature(architecture=architecture, input_shape=[1, 8, 8], classes=10)
+        signature = models_pb2.ModelSignature(architecture=architecture, input_shape=[1, 28, 28], classes=10)
         request = models_pb2.RegisterModelRequest(model_id=model_id, weights=api.upload(content), signature=signature)
         model = api.models.RegisterModel(request, timeout=10)
         api.wait(model.job)
@@ -127,7 +128,7 @@ class TestIntake:
 
     def test_weights_that_are_not_numbers_are_rejected(self, api, model: str) -> None:
         tensors = self.weights(api, model)
-        first = sorted(tensors)[0]
+        first = min(tensors)
         tensors[first] = np.full_like(tensors[first], np.nan)
         rejected = self.register(api, save(tensors), "not-finite")
         assert rejected.state == models_pb2.Model.STATE_REJECTED
@@ -161,15 +162,15 @@ class TestIntake:
 
     def test_a_good_dataset_becomes_ready_and_can_be_attacked(self, api, model: str) -> None:
         random = np.random.default_rng(0)
-        images = random.integers(0, 256, (40, 8, 8), dtype=np.uint8)
+        images = random.integers(0, 256, (40, 28, 28), dtype=np.uint8)
         labels = np.arange(40) % 8
         uploaded = self.dataset(api, images, labels, "mine")
         assert uploaded.state == datasets_pb2.Dataset.STATE_READY
-        assert list(uploaded.input_shape) == [1, 8, 8]
+        assert list(uploaded.input_shape) == [1, 28, 28]
         assert [(split.name, split.count, list(split.class_counts)) for split in uploaded.splits] == [
             ("all", 40, [5] * 8 + [0, 0])
         ]
-        job = api.run(api.attack(model, api.fgsm(), dataset="mine"))
+        job = api.run(api.attack(model, api.fgsm(), dataset="mine", count=0))
         assert job.result.rows[1].n == 40
 
     @pytest.mark.parametrize(
@@ -181,7 +182,7 @@ class TestIntake:
         ],
     )
     def test_a_bad_dataset_is_rejected(self, api, name: str, pixel: float, label: int, reason: str) -> None:
-        images = np.zeros((20, 1, 8, 8), np.float32)
+        images = np.zeros((20, 1, 28, 28), np.float32)
         images[13, 0, 2, 3] = pixel
         labels = np.zeros(20, np.int64)
         labels[5] = label

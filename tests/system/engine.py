@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sparring-system"
@@ -24,7 +24,8 @@ class UnavailableError(Exception):
 class Engine:
     """A Docker engine and how to reach it."""
 
-    env: dict[str, str]
+    # Kept out of pytest's reports: an environment may hold secrets.
+    env: dict[str, str] = field(repr=False)
     compose: tuple[str, ...]
 
     def docker(self, *arguments: str, timeout_s: float = 60.0, check: bool = True) -> str:

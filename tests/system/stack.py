@@ -4,10 +4,12 @@ import contextlib
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import sparring
 
 from .engine import Engine, run
 from .images import PYTHON, PYTHON_WHEELS, base_images
@@ -38,20 +40,16 @@ class Stack:
         return run(command, env=self.engine.env, timeout_s=timeout_s, check=check, cwd=ROOT)
 
     def up(self, workers: int) -> None:
-        """Start what does not run, with so many workers; return when every container is healthy."""
+        """Start what does not run, with so many workers; return when the gateway has heard of each of them."""
         self.compose("up", "--detach", "--no-build", "--scale", f"worker={workers}")
-        wanted = {"redis": 1, "gateway": 1, "worker": workers}
-        wait_until(lambda: {service: len(self.healthy(service)) for service in wanted} == wanted, UP_S, "all healthy")
+        with sparring.connect(self.target, wait_for_ready=True, timeout_s=UP_S) as client:
+            wait_until(lambda: len(client.catalog.info().workers) == workers, UP_S, f"{workers} workers listening")
 
     def containers(self, service: str) -> list[str]:
         """Return the ids of a service's running containers."""
         labels = {"project": PROJECT, "service": service}
         filters = [f"--filter=label=com.docker.compose.{key}={value}" for key, value in labels.items()]
         return self.engine.docker("ps", "--quiet", "--no-trunc", *filters).split()
-
-    def healthy(self, service: str) -> list[str]:
-        """Return the ids of a service's healthy containers."""
-        return [one for one in self.containers(service) if self.inspect(one)["State"]["Health"]["Status"] == "healthy"]
 
     def inspect(self, container: str) -> dict[str, Any]:
         """Return all that the engine knows of a container or an image."""
@@ -77,7 +75,7 @@ class Stack:
         self.compose("down", "--volumes", "--remove-orphans")
 
 
-def wait_until(true: Any, timeout_s: float, what: str) -> None:
+def wait_until(true: Callable[[], bool], timeout_s: float, what: str) -> None:
     """Wait for a condition."""
     deadline = time.monotonic() + timeout_s
     while not true():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from .stack import Stack
+from .stack import PROJECT, Stack, wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]
 
@@ -16,6 +16,11 @@ def the(stack: Stack, service: str) -> str:
 
 def execute(stack: Stack, service: str, *command: str) -> str:
     return stack.engine.docker("exec", the(stack, service), *command, check=False).strip()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_it_says_that_it_is_well(stack: Stack, service: str) -> None:
+    wait_until(lambda: stack.inspect(the(stack, service))["State"]["Health"]["Status"] == "healthy", 60, "healthy")
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -46,11 +51,17 @@ def test_only_the_gateway_is_published_and_only_to_this_machine(
     assert [binding["HostIp"] for bindings in ports.values() for binding in bindings or ()] == published
 
 
-@pytest.mark.parametrize("service", ["redis", "worker"])
-def test_it_has_no_way_out(stack: Stack, service: str) -> None:
-    routes = execute(stack, service, "cat", "/proc/net/route").splitlines()[1:]
-    assert len(routes) == 1
-    assert routes[0].split()[1] != "00000000", "there is a default route"
+def test_a_worker_reaches_its_own_network_and_nothing_beyond_it(stack: Stack) -> None:
+    """The gateway is on both networks, so its two addresses show the difference without leaving this machine."""
+    networks = stack.inspect(the(stack, "gateway"))["NetworkSettings"]["Networks"]
+    data, edge = (networks[f"{PROJECT}_{name}"]["IPAddress"] for name in ("data", "edge"))
+    connect = "import socket, sys; socket.create_connection((sys.argv[1], 50051), timeout=3); print('connected')"
+    assert execute(stack, "worker", "python", "-c", connect, data) == "connected"
+    assert "connected" not in execute(stack, "worker", "python", "-c", connect, edge)
+
+
+def test_redis_is_on_the_closed_network_alone(stack: Stack) -> None:
+    assert list(stack.inspect(the(stack, "redis"))["NetworkSettings"]["Networks"]) == [f"{PROJECT}_data"]
 
 
 def test_redis_answers_nobody_without_the_password(stack: Stack) -> None:
@@ -59,7 +70,8 @@ def test_redis_answers_nobody_without_the_password(stack: Stack) -> None:
 
 def test_redis_keeps_what_it_has_answered(stack: Stack) -> None:
     login = 'REDISCLI_AUTH="$(cat /var/lib/sparring/secrets/redis-password)"'
-    asked = execute(stack, "redis", "sh", "-c", f"{login} redis-cli CONFIG GET 'a*' 'maxmemory*'").split()
+    names = "appendonly appendfsync maxmemory maxmemory-policy"
+    asked = execute(stack, "redis", "sh", "-c", f"{login} redis-cli CONFIG GET {names}").split()
     settings = dict(zip(asked[::2], asked[1::2], strict=True))
     assert settings["appendonly"] == "yes"
     assert settings["appendfsync"] == "always"

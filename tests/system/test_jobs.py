@@ -39,15 +39,9 @@ def three_workers(stack: Stack) -> Stack:
 
 def long_attack(client: sparring.Client, trained: Job) -> Job:
     """An attack that is long enough to be disturbed: twelve shards of about two seconds each on one core."""
-    attack = "pgd:epsilon=0.2,steps=40"
+    attack = "pgd:epsilon=0.2,steps=60"
     chosen = DataSelection(dataset="mnist10k", split="test", count=1536)
     return client.attack(trained.result.model, chosen, attack, batch_size=128, shard_size=128, seed=7)
-
-
-def busy_worker(stack: Stack, client: sparring.Client) -> str:
-    """Return the container of a worker that holds a unit; its name begins with the container's."""
-    busy = [worker.id for worker in client.catalog.info().workers if worker.unit]
-    return next(one for one in stack.containers("worker") if any(name.startswith(one[:12]) for name in busy))
 
 
 class Watch:
@@ -70,6 +64,11 @@ class Watch:
     def until_committed(self, units: int) -> None:
         """Wait until so many units are done."""
         wait_until(lambda: len(self.changes(UnitChange.KIND_COMMITTED)) >= units, JOB_S, f"{units} units committed")
+
+    def last_claim(self) -> UnitChange:
+        """Return the latest claim of a unit that nobody has committed yet."""
+        done = {change.unit for change in self.changes(UnitChange.KIND_COMMITTED)}
+        return [change for change in self.changes(UnitChange.KIND_CLAIMED) if change.unit not in done][-1]
 
     def finish(self) -> Job:
         """Wait for the last event; return the job, which has succeeded and lost no event on the way."""
@@ -117,10 +116,13 @@ def test_a_worker_killed_in_the_middle_of_a_job_changes_nothing(
 ) -> None:
     watch = Watch(client, long_attack(client, trained))
     watch.until_committed(2)
-    three_workers.kill(busy_worker(three_workers, client))
+    claim = watch.last_claim()
+    # A worker's name begins with its host's, which is the beginning of the container's id.
+    (victim,) = (one for one in three_workers.containers("worker") if claim.worker.startswith(one[:12]))
+    three_workers.kill(victim)
     job = watch.finish()
     assert len(three_workers.containers("worker")) == 2
-    assert watch.changes(UnitChange.KIND_LOST), "the worker that was killed held no unit"
+    assert claim.unit in {change.unit for change in watch.changes(UnitChange.KIND_LOST)}
     assert client.jobs.artifact(job, "adversarial").artifact == undisturbed
 
 
@@ -136,3 +138,21 @@ def test_a_gateway_restarted_in_the_middle_of_a_watch_costs_no_event(
     three_workers.engine.docker("start", gateway)
     job = watch.finish()
     assert client.jobs.artifact(job, "adversarial").artifact == undisturbed
+
+
+def test_redis_killed_in_the_middle_of_a_job_loses_nothing(
+    undisturbed: str, three_workers: Stack, client: sparring.Client, trained: Job
+) -> None:
+    watch = Watch(client, long_attack(client, trained))
+    watch.until_committed(2)
+    (redis,) = three_workers.containers("redis")
+    three_workers.kill(redis)
+    three_workers.engine.docker("start", redis)
+    job = watch.finish()
+    assert client.jobs.artifact(job, "adversarial").artifact == undisturbed
+
+
+def test_the_command_is_in_the_gateways_image(stack: Stack, client: sparring.Client, trained: Job) -> None:
+    (gateway,) = stack.containers("gateway")
+    listed = stack.engine.docker("exec", gateway, "sparring", "jobs", "list", "--json")
+    assert trained.name in listed

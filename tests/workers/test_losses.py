@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from workers.failures import Rejected
-from workers.losses import LOSSES, cross_entropy, dlr, kl, margin
+from workers.losses import LOSSES, TARGETED_LOSSES, cross_entropy, dlr, dlr_targeted, kl, margin
+
+ALL = {**LOSSES, "dlr_targeted": dlr_targeted}
 
 Z = torch.tensor([[2.0, -1.0, 0.5, 1.0], [-5.0, -2.0, -9.0, -2.5]])
 Y = torch.tensor([0, 1])
@@ -16,6 +18,7 @@ def test_values_by_hand():
     """Each formula on numbers that fit on paper."""
     assert margin(Z, Y).tolist() == [-1.0, -0.5]
     assert dlr(Z, Y).tolist() == pytest.approx([-1 / 1.5, -0.5 / 3])
+    assert dlr_targeted(Z, Y).tolist() == pytest.approx([-1 / 2.25, -0.5 / 5])
     assert cross_entropy(Z, Y).tolist() == pytest.approx((Z.logsumexp(1) - Z.gather(1, Y[:, None])[:, 0]).tolist())
     p, q = Z.softmax(1), Z.flip(1).softmax(1)
     assert kl(Z.flip(1), Z).tolist() == pytest.approx((p * (p / q).log()).sum(1).tolist(), rel=1e-5)
@@ -27,13 +30,13 @@ def test_trap_02_margin_of_negative_logits_is_not_zero():
     assert margin(torch.tensor([[-9.0, -5.0, -7.0]]), torch.tensor([1])).item() == -2
 
 
-@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+@pytest.mark.parametrize("loss", ALL.values(), ids=ALL)
 @pytest.mark.parametrize("shift", [-1e3, 1e3])
 def test_trap_02_a_shift_of_all_logits_changes_nothing(loss, shift):
     """Softmax does not see the offset of the logits, so no loss and no gradient may."""
     z = torch.randn(64, 7, generator=torch.Generator().manual_seed(0))
     y = torch.arange(64) % 7
-    assert torch.allclose(loss(z + shift, y), loss(z, y), atol=2e-3)
+    assert torch.allclose(loss(z + shift, y), loss(z, y), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("scale", [1e-4, 1e4])
@@ -41,7 +44,8 @@ def test_trap_22_the_scale_of_the_logits_does_not_change_dlr(scale):
     """DLR's gradient has the same direction for saturated and for tiny logits, where cross-entropy's is 0."""
     z = torch.randn(64, 7, generator=torch.Generator().manual_seed(0))
     y = torch.arange(64) % 7
-    assert torch.allclose(dlr(z * scale, y), dlr(z, y), rtol=1e-4)
+    for loss in (dlr, dlr_targeted):
+        assert torch.allclose(loss(z * scale, y), loss(z, y), rtol=1e-4)
 
 
 @pytest.mark.parametrize("loss", [margin, dlr])
@@ -52,14 +56,27 @@ def test_sign_says_whether_the_label_has_lost(loss):
     assert torch.equal(loss(z, y) > 0, z.argmax(1) != y)
 
 
-def test_trap_13_dlr_refuses_two_classes():
-    """With two classes there is no third logit."""
+@pytest.mark.parametrize(("loss", "classes"), [(dlr, 2), (dlr_targeted, 3)])
+def test_trap_13_dlr_refuses_too_few_classes(loss, classes):
+    """With two classes there is no third logit; no IndexError from deep inside."""
     with pytest.raises(Rejected) as caught:
-        dlr(torch.zeros(1, 2), torch.zeros(1, dtype=torch.int64))
+        loss(torch.zeros(1, classes), torch.zeros(1, dtype=torch.int64))
     assert caught.value.reason == "TOO_FEW_CLASSES"
+    assert loss(torch.zeros(1, classes + 1), torch.zeros(1, dtype=torch.int64)).item() == 0
 
 
-@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_the_targeted_dlr_has_a_slope_where_the_target_comes_third():
+    """Eq. 6 is constantly 1 there, which is why a target has a formula of its own."""
+    z = torch.tensor([[3.0, 2.0, 1.0, 0.0]])
+    slopes = {}
+    for loss in (dlr, TARGETED_LOSSES["dlr"]):
+        leaf = z.clone().requires_grad_()
+        slopes[loss] = torch.autograd.grad(loss(leaf, torch.tensor([2])).sum(), leaf)[0]
+    assert slopes[dlr].abs().amax() < 1e-6
+    assert slopes[dlr_targeted][0, 2] < -0.1
+
+
+@pytest.mark.parametrize("loss", ALL.values(), ids=ALL)
 def test_gradients_are_finite_where_all_logits_are_equal(loss):
     """A tie is where a ratio of differences is 0 / 0."""
     z = torch.zeros(2, 5, requires_grad=True)

@@ -3,15 +3,16 @@
 A defense is a frozen dataclass whose fields are those of its message in `sparring/v1/defenses.proto`, where ranges and
 defaults stand. Its core is the loss of one batch, which `workers.engine.train` minimises:
 
-    loss(model, x, y, *, teacher, epoch, progress, generator) -> scalar
+    loss(model, x, y, *, teacher, round_, progress, generator) -> scalar
 
-`x` (N, C, H, W) float32 in [0, 1], `y` (N,) int64; `model` comes in training mode and is given back in it. `epoch`
-counts from 0 and `progress` runs from 0 to 1 within one network's training; `generator` is keyed by the step; `teacher`
-is the network trained before this one, if any, frozen and in eval mode.
+`x` (N, C, H, W) float32 in [0, 1], `y` (N,) int64; `model` comes in training mode and is given back in it; `generator`
+is keyed by the step.
 
-    rounds(epochs) -> epochs of each network
+    rounds(epochs) -> ((epochs, fresh), ...)
 
-says how many networks are trained one after the other, each from the same initial weights; the last one is the result.
+A training goes in rounds, most in one. Each has an optimiser and a learning-rate cycle of its own, and `progress` runs
+from 0 to 1 within it. A fresh round begins a network from the initial weights, and the one before it becomes the
+`teacher`, frozen and in eval mode; other rounds go on with the network they find. The last network is the result.
 
 To add one: a message there, a file here, a line below, a row in the resume test, a line in the changelog.
 """

@@ -10,6 +10,9 @@ from torch.nn import functional as F
 
 from workers.losses import cross_entropy
 
+# The rounds at T = 1.
+_AT_ONE = (0, 2)
+
 
 @dataclass(frozen=True, kw_only=True)
 class DefensiveDistillation:
@@ -22,16 +25,17 @@ class DefensiveDistillation:
     that climb it. It is not robustness: an attack on the margin of the logits goes through.
 
     Source: arXiv:1511.04508.
-    Differs from the paper in: each network starts with one epoch at T = 1 beside its own epochs, as in the rebuild of
-    arXiv:1608.04644, without which high temperatures converge badly; both start from the same initial weights.
+    Differs from the paper in: each network starts with one epoch at T = 1, a round of its own before its epochs at T,
+    as in the rebuild of arXiv:1608.04644, without which high temperatures converge badly; both networks start from the
+    same initial weights.
     """
 
     temperature: float
     teacher_epochs: int
 
-    def rounds(self, epochs: int) -> tuple[int, ...]:
-        """Teacher, then student; each with its epoch at T = 1."""
-        return (self.teacher_epochs + 1, epochs + 1)
+    def rounds(self, epochs: int) -> tuple[tuple[int, bool], ...]:
+        """The teacher's epoch at T = 1 and its own epochs, then the student's."""
+        return ((1, True), (self.teacher_epochs, False), (1, True), (epochs, False))
 
     def loss(
         self,
@@ -40,14 +44,14 @@ class DefensiveDistillation:
         y: Tensor,
         *,
         teacher: nn.Module | None,
-        epoch: int,
+        round_: int,
         progress: float,
         generator: torch.Generator,
     ) -> Tensor:
         """Cross-entropy with y or with the teacher's answer."""
         del progress, generator
         z = model(x)
-        if epoch == 0:
+        if round_ in _AT_ONE:
             return cross_entropy(z, y).mean()
         T = self.temperature
         if teacher is None:

@@ -34,9 +34,9 @@ class FgsmAdversarialTraining:
     alpha: float
     attack_label: Literal["predicted", "true"]
 
-    def rounds(self, epochs: int) -> tuple[int, ...]:
-        """One network."""
-        return (epochs,)
+    def rounds(self, epochs: int) -> tuple[tuple[int, bool], ...]:
+        """One round."""
+        return ((epochs, True),)
 
     def loss(
         self,
@@ -45,12 +45,12 @@ class FgsmAdversarialTraining:
         y: Tensor,
         *,
         teacher: nn.Module | None,
-        epoch: int,
+        round_: int,
         progress: float,
         generator: torch.Generator,
     ) -> Tensor:
         """J~(theta, x, y)."""
-        del teacher, epoch, progress, generator
+        del teacher, round_, progress, generator
         loss = cross_entropy if self.attack_label == "true" else _own_cross_entropy
         with evaluating(model):
             x_adv = fgsm(model, x, Untargeted(y, loss), Linf(self.epsilon))

@@ -34,9 +34,9 @@ class PgdAdversarialTraining:
     step_size: float
     epsilon_ramp: float
 
-    def rounds(self, epochs: int) -> tuple[int, ...]:
-        """One network."""
-        return (epochs,)
+    def rounds(self, epochs: int) -> tuple[tuple[int, bool], ...]:
+        """One round."""
+        return ((epochs, True),)
 
     def loss(
         self,
@@ -45,12 +45,12 @@ class PgdAdversarialTraining:
         y: Tensor,
         *,
         teacher: nn.Module | None,
-        epoch: int,
+        round_: int,
         progress: float,
         generator: torch.Generator,
     ) -> Tensor:
         """J(theta, x_adv, y) at the ramp's present epsilon."""
-        del teacher, epoch
+        del teacher, round_
         ramp = progress / self.epsilon_ramp if progress < self.epsilon_ramp else 1.0
         with evaluating(model):
             x_adv = pgd(

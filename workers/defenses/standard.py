@@ -17,9 +17,9 @@ class StandardTraining:
     min_theta E J(theta, x, y)
     """
 
-    def rounds(self, epochs: int) -> tuple[int, ...]:
-        """One network."""
-        return (epochs,)
+    def rounds(self, epochs: int) -> tuple[tuple[int, bool], ...]:
+        """One round."""
+        return ((epochs, True),)
 
     def loss(
         self,
@@ -28,10 +28,10 @@ class StandardTraining:
         y: Tensor,
         *,
         teacher: nn.Module | None,
-        epoch: int,
+        round_: int,
         progress: float,
         generator: torch.Generator,
     ) -> Tensor:
         """J(theta, x, y)."""
-        del teacher, epoch, progress, generator
+        del teacher, round_, progress, generator
         return cross_entropy(model(x), y).mean()

@@ -49,7 +49,7 @@ def run_attack(
 
     `x` (N, ...) floating point in [0, 1], at least two dimensions; `y` (N,) int64 true labels; `sample_ids` (N,) int64,
     a sample's name in the dataset, which keys its random numbers; 0 <= `seed` < 2^64. Batches are moved to the model's
-    device, results come back on `x`'s. `monitor.tick` is called before every gradient.
+    device, results come back on `x`'s. `monitor.tick` is called before every batch and every gradient.
 
     Raises `failures.Rejected` for inputs, labels, parameters or logits that can't be used; lets `failures.Interrupted`
     out of the monitor pass.
@@ -68,6 +68,7 @@ def run_attack(
                 done = (restart + call / recipe.calls) / recipe.restarts
                 monitor.tick((begin + count * done) / len(x), plan.name)
 
+            tick(0, 0)
             seed_model_noise(seed, int(ids[0]), device)
             batch = Batch(x=x[span].to(device), y=y[span].to(device), sample_ids=ids, seed=seed, tick=tick)
             found = attack_batch(network, batch, recipe)

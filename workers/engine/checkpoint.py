@@ -34,13 +34,13 @@ _VERSION = 1
 class State:
     """All that changes while training goes on."""
 
-    round: int  # number of the network that is being trained, from 0 on
-    step: int  # steps done with it
+    round: int  # from 0 on
+    step: int  # steps done in this round
     network: Classifier
-    teacher: Classifier | None  # the network of the round before, frozen
+    teacher: Classifier | None  # the network that was trained before this one, frozen
     optimizer: torch.optim.Optimizer
     total: Tensor  # sum of the losses of this epoch so far, ()
-    history: list[float]  # mean loss of every epoch done, over all networks
+    history: list[float]  # mean loss of every epoch done, over all rounds
     seen: float | None = None  # the mean loss that was last read; for messages only, so no part of a checkpoint
 
 
@@ -66,8 +66,17 @@ def pack(state: State, plan: str) -> bytes:
     )
 
 
-def unpack(data: bytes, plan: str, begin: Callable[[int, Classifier | None, list[float]], State]) -> State:
-    """The state that a checkpoint of the same plan holds; `begin` makes a state with the initial weights."""
+def unpack(
+    data: bytes,
+    plan: str,
+    fresh: Callable[[], Classifier],
+    begin: Callable[[int, Classifier, Classifier | None, list[float]], State],
+) -> State:
+    """The state that a checkpoint of the same plan holds.
+
+    `fresh` makes a network with the initial weights, `begin` the state of a round (its number, its network, teacher and
+    history) before its first step.
+    """
     try:
         tensors: dict[str, Tensor] = safetensors.torch.load(data)
         content: dict[str, Any] = json.loads(_metadata(data)["checkpoint"])
@@ -75,22 +84,18 @@ def unpack(data: bytes, plan: str, begin: Callable[[int, Classifier | None, list
         raise Rejected("MALFORMED_CHECKPOINT", f"this is not a checkpoint of a training: {error!r}") from error
     if content["version"] != _VERSION or content["plan"] != _digest(plan):
         raise Rejected("CHECKPOINT_DOES_NOT_FIT", "the checkpoint is of another training, or of another version")
-    state = begin(content["round"], None, content["history"])
+    network, teacher = fresh(), None
+    network.network.load_state_dict(_under(tensors, "network/"))
     if any(name.startswith("teacher/") for name in tensors):
-        teacher = begin(0, None, []).network
-        _put(teacher, _under(tensors, "teacher/"))
-        state.teacher = teacher.eval().requires_grad_(requires_grad=False)
-    _put(state.network, _under(tensors, "network/"))
+        teacher = fresh().eval().requires_grad_(requires_grad=False)
+        teacher.network.load_state_dict(_under(tensors, "teacher/"))
+    state = begin(content["round"], network, teacher, content["history"])
     for number, parameter in enumerate(_parameters(state.optimizer)):
         kept = _under(tensors, f"optimizer/{number}/")
         state.optimizer.state[parameter] = {name: _like(value, parameter) for name, value in kept.items()}
     state.total.copy_(tensors["total"])
     state.step = content["step"]
     return state
-
-
-def _put(model: Classifier, tensors: Mapping[str, Tensor]) -> None:
-    model.network.load_state_dict(dict(tensors), strict=True)
 
 
 def _like(value: Tensor, parameter: Tensor) -> Tensor:

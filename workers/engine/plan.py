@@ -11,7 +11,7 @@ from torch import Tensor
 
 from workers.attacks import ATTACKS, AttackEntry
 from workers.failures import Rejected
-from workers.losses import LOSSES, Loss
+from workers.losses import LOSSES, TARGETED_LOSSES, Loss
 from workers.threats import BALLS, Ball
 
 Value = float | int | bool | str
@@ -113,11 +113,12 @@ def look_up(plan: AttackPlan, *, survivors_only: bool) -> Recipe:
     loss = str(plan.parameters.get("loss", "cross_entropy"))
     if loss not in LOSSES:
         raise _bad(plan, f"loss must be one of {sorted(LOSSES)}, not {loss!r}")
+    goal = _goal(plan, entry)
     return Recipe(
         entry=entry,
         ball=BALLS[plan.norm](plan.epsilon),
-        goal=_goal(plan, entry),
-        loss=LOSSES[loss],
+        goal=goal,
+        loss=(LOSSES if goal.kind == "untargeted" else TARGETED_LOSSES)[loss],
         restarts=_restarts(plan.parameters),
         survivors_only=survivors_only,
         keywords={name: plan.parameters[name] for name in entry.parameters},

@@ -39,7 +39,7 @@ class Limits:
     """How long things may take, in seconds; `drain_s` + `abandon_s` stay below the 30 s of a shutdown."""
 
     lease_s: float = 15.0
-    renew_s: float = 1.0
+    renew_s: float = 0.5
     stall_s: float = 300.0
     drain_s: float = 15.0
     abandon_s: float = 8.0

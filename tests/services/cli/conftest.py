@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from sparring.v1.attacks_pb2 import NORM_LINF, Bim
 
 from services.cli.app import run
 
-FAKE = Path(__file__).parents[2] / "client" / "fake.py"
+FAKE = Path(__file__).parents[2] / "client" / "fake" / "__init__.py"
 
 
 class Outcome(NamedTuple):
@@ -63,3 +64,23 @@ def sparring(server, capsys):
         return Outcome(code, captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture
+def evaluated(service):
+    """The job jobs/j, with a result of every kind."""
+    job = service.add_job("jobs/j", display_name="a comparison")
+    job.evaluation.models.append("models/a-model-with-quite-a-long-name")
+    job.evaluation.attacks.add(bim=Bim(epsilon=8 / 255, steps=20, norm=NORM_LINF))
+    result = job.result
+    for attack in ("clean", "fgsm", "iterative_least_likely", "worst_case"):
+        row = result.rows.add(model="models/a-model-with-quite-a-long-name", defense="pgd_adversarial", attack=attack)
+        row.n, row.epsilon, row.norm = 2000, 8 / 255, NORM_LINF
+        row.clean_accuracy.value = 0.987
+        row.robust_accuracy.value, row.robust_accuracy.low, row.robust_accuracy.high = 0.5, 0.478, 0.522
+    result.rows.add(model="models/a", attack="bim", epsilon=0.1, curve=True, violations=2)
+    result.warnings.append("non-adaptive evaluation; upper bound only")
+    for role, filename in (("report", "report.html"), ("metrics", "../metrics.json")):
+        content = f"the {role}".encode()
+        result.artifacts.add(role=role, artifact=service.keep(content), size_bytes=len(content), filename=filename)
+    return job

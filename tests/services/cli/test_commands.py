@@ -6,36 +6,12 @@ import socket
 
 import grpc
 import pytest
-from sparring.v1.attacks_pb2 import NORM_LINF, Bim
 from sparring.v1.jobs_pb2 import Job
 
 from services.cli.app import COMMANDS, run
 from services.cli.failures import flag
 
 UNAVAILABLE = (grpc.StatusCode.UNAVAILABLE, "connection reset")
-
-
-def names(folder):
-    return sorted(path.name for path in folder.iterdir())
-
-
-def evaluated(service, name="jobs/j"):
-    """A job with a result of every kind."""
-    job = service.add_job(name, display_name="a comparison")
-    job.evaluation.models.append("models/a-model-with-quite-a-long-name")
-    job.evaluation.attacks.add(bim=Bim(epsilon=8 / 255, steps=20, norm=NORM_LINF))
-    result = job.result
-    for attack in ("clean", "fgsm", "iterative_least_likely", "worst_case"):
-        row = result.rows.add(model="models/a-model-with-quite-a-long-name", defense="pgd_adversarial", attack=attack)
-        row.n, row.epsilon, row.norm = 2000, 8 / 255, NORM_LINF
-        row.clean_accuracy.value = 0.987
-        row.robust_accuracy.value, row.robust_accuracy.low, row.robust_accuracy.high = 0.5, 0.478, 0.522
-    result.rows.add(model="models/a", attack="bim", epsilon=0.1, curve=True, violations=2)
-    result.warnings.append("non-adaptive evaluation; upper bound only")
-    for role, filename in (("report", "report.html"), ("metrics", "../metrics.json")):
-        content = f"the {role}".encode()
-        result.artifacts.add(role=role, artifact=service.keep(content), size_bytes=len(content), filename=filename)
-    return job
 
 
 def test_jobs_list_shows_every_page(sparring, service):
@@ -53,8 +29,7 @@ def test_jobs_list_keeps_to_its_limit(sparring, service):
     assert len(service.requests("ListJobs")) == 1
 
 
-def test_a_result_fits_80_columns_and_says_what_matters(sparring, service):
-    evaluated(service)
+def test_a_result_fits_80_columns_and_says_what_matters(sparring, evaluated):
     done = sparring("jobs get j")
     assert done.code == 0
     assert max(map(len, done.out.splitlines())) <= 80
@@ -124,45 +99,6 @@ def test_a_dataset_is_uploaded_shown_listed_and_deleted(sparring, service, tmp_p
     assert sparring("datasets get mine --json").data["classes"] == 10
     assert "mine" in sparring("datasets list").out
     assert sparring("datasets delete mine --json").data == {"deleted": "mine"}
-
-
-@pytest.mark.parametrize("what", ["jobs/j:report -o {0}/out.html", "jobs/j --role report -o {0}/out.html"])
-def test_a_file_of_a_job_is_downloaded(sparring, service, tmp_path, what):
-    evaluated(service)
-    done = sparring("artifacts download " + what.format(tmp_path))
-    assert (done.code, done.out) == (0, f"{tmp_path}/out.html\n")
-    assert (tmp_path / "out.html").read_text() == "the report"
-
-
-def test_all_files_of_a_job_go_into_a_folder_and_stay_in_it(sparring, service, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    evaluated(service)
-    assert sparring("artifacts download jobs/j").code == 0
-    assert names(tmp_path / "j") == ["metrics.json", "report.html"]
-    assert names(tmp_path) == ["j"]
-
-
-def test_an_artifact_is_downloaded_under_its_digest(sparring, service, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    digest = service.keep(b"content").removeprefix("artifacts/")
-    assert sparring(f"artifacts download {digest} --json").data == {"paths": [digest]}
-    assert (tmp_path / digest).read_bytes() == b"content"
-    assert sparring(f"artifacts download {digest} -o {tmp_path}").out == f"{tmp_path}/{digest}\n"
-    assert "7 bytes" in sparring(f"artifacts get artifacts/{digest}").out
-
-
-def test_a_role_that_a_job_does_not_have_exits_2(sparring, service):
-    evaluated(service)
-    done = sparring("artifacts download jobs/j:weights")
-    assert done.code == 2
-    assert "it has: report, metrics" in done.err
-
-
-def test_a_damaged_download_exits_1_and_leaves_nothing(sparring, service, tmp_path):
-    name = service.keep(b"content")
-    service.corrupt = True
-    assert sparring(f"artifacts download {name} -o {tmp_path / 'got'}").code == 1
-    assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize(

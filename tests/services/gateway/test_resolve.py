@@ -178,9 +178,7 @@ def test_large_networks_get_small_batches():
     assert resolve(asked, big).attack.execution.batch_size == 128
 
 
-@given(
-    cost=st.floats(1e-6, 1e4), count=st.integers(1, 10**6), models=st.integers(1, 16), gpu=st.booleans()
-)
+@given(cost=st.floats(1e-6, 1e4), count=st.integers(1, 10**6), models=st.integers(1, 16), gpu=st.booleans())
 def test_the_plan_stays_in_its_bounds(cost, count, models, gpu):
     batch = plan.choose_batch_size([cost], gpu=gpu)
     assert 1 <= batch <= plan.MAX_BATCH_SIZE

@@ -34,10 +34,10 @@ def linear(seed=0):
     return build(Signature("softmax_regression", (1, 4, 4), 3), seed=seed).train()
 
 
-def loss(defense, model, *, teacher=None, epoch=1, progress=1.0, seed=5):
+def loss(defense, model, *, teacher=None, round_=1, progress=1.0, seed=5):
     """The defense's loss on the batch."""
     generator = torch.Generator().manual_seed(seed)
-    return defense.loss(model, X, Y, teacher=teacher, epoch=epoch, progress=progress, generator=generator)
+    return defense.loss(model, X, Y, teacher=teacher, round_=round_, progress=progress, generator=generator)
 
 
 class Recorder(nn.Module):
@@ -114,18 +114,17 @@ def test_pgd_starts_where_the_generator_says():
 
 
 def test_distillation_trains_two_networks():
-    """Teacher and student, each with one epoch at T = 1 beside its own."""
-    assert DefensiveDistillation(temperature=10.0, teacher_epochs=2).rounds(5) == (3, 6)
-    assert all(EVERY[name].rounds(5) == (5,) for name in EVERY if name != "distillation")
+    """Teacher and student, each with one epoch at T = 1 before its own; the others train one."""
+    defense = DefensiveDistillation(temperature=10.0, teacher_epochs=2)
+    assert defense.rounds(5) == ((1, True), (2, False), (1, True), (5, False))
+    assert all(EVERY[name].rounds(5) == ((5, True),) for name in EVERY if name != "distillation")
 
 
 def test_distillation_begins_at_temperature_one():
-    """Epoch 0 of either network is standard training."""
-    model, teacher = linear(), linear(seed=1)
-    for given in (None, teacher):
-        torch.testing.assert_close(
-            loss(EVERY["distillation"], model, teacher=given, epoch=0), F.cross_entropy(model(X), Y)
-        )
+    """The first round of either network is standard training."""
+    model, expected = linear(), F.cross_entropy(linear()(X), Y)
+    torch.testing.assert_close(loss(EVERY["distillation"], model, round_=0), expected)
+    torch.testing.assert_close(loss(EVERY["distillation"], model, round_=2, teacher=linear(seed=1)), expected)
 
 
 def test_the_teacher_learns_hard_labels_at_temperature():
@@ -138,11 +137,11 @@ def test_the_student_learns_the_teachers_answers():
     """Its loss is least, and its gradient 0, where it answers as the teacher does; the teacher gets no gradient."""
     teacher, other = linear(seed=1), linear(seed=2)
     alike = linear(seed=1)
-    same = loss(EVERY["distillation"], alike, teacher=teacher)
+    same = loss(EVERY["distillation"], alike, teacher=teacher, round_=3)
     same.backward()
     assert alike.network[1].weight.grad.abs().max() < 1e-7
     assert teacher.network[1].weight.grad is None
-    different = loss(EVERY["distillation"], other, teacher=teacher)
+    different = loss(EVERY["distillation"], other, teacher=teacher, round_=3)
     p, q = (teacher(X) / 10).softmax(1), (other(X) / 10).softmax(1)
     divergence = (p * (p / q).log()).sum(1).mean()
     torch.testing.assert_close(different - same, divergence, atol=1e-6, rtol=1e-4)

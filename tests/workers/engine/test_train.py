@@ -117,10 +117,10 @@ def test_every_epoch_sees_every_sample_once_in_its_own_order(digits):
 
 
 def test_the_defense_is_told_where_it_is(digits):
-    """Epoch and progress start at 0 and never reach the end."""
+    """Round and progress start at 0 and never reach the end."""
     watcher = Watcher()
     train(build(SIGNATURE, seed=0), digits, watcher, THREE, seed=0)
-    assert [rest["epoch"] for _, rest in watcher.seen] == [0] * 4 + [1] * 4 + [2] * 4
+    assert [rest["round_"] for _, rest in watcher.seen] == [0] * 12
     assert [rest["progress"] for _, rest in watcher.seen] == [step / 12 for step in range(12)]
 
 

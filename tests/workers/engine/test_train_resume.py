@@ -8,8 +8,13 @@ import torch
 from torch import nn
 
 from workers.data import builtin
-from workers.defenses import DEFENSES, DefensiveDistillation, FgsmAdversarialTraining
-from workers.defenses import PgdAdversarialTraining, StandardTraining
+from workers.defenses import (
+    DEFENSES,
+    DefensiveDistillation,
+    FgsmAdversarialTraining,
+    PgdAdversarialTraining,
+    StandardTraining,
+)
 from workers.engine.monitor import NullMonitor
 from workers.engine.train import Optimization, train
 from workers.failures import Interrupted, Rejected
@@ -23,8 +28,8 @@ EVERY = {
     "pgd_adversarial": PgdAdversarialTraining(epsilon=0.1, steps=2, step_size=0.1, epsilon_ramp=0.5),
     "distillation": DefensiveDistillation(temperature=10.0, teacher_epochs=1),
 }
-ADAM = Optimization(epochs=2, batch_size=16, learning_rate=0.01, weight_decay=0.01)
-SGD = Optimization(epochs=2, batch_size=16, learning_rate=0.1, optimizer="sgd", schedule="constant")
+ADAM = Optimization(epochs=3, batch_size=16, learning_rate=0.01, weight_decay=0.01)
+SGD = Optimization(epochs=3, batch_size=16, learning_rate=0.1, optimizer="sgd", schedule="constant")
 SIGNATURE = Signature("wong_cnn", (1, 8, 8), 10)
 
 
@@ -46,13 +51,13 @@ def digits():
     return builtin("digits", "train").select(0, 50)
 
 
-def model():
+def model(std=0.1):
     """A net with all that has a state: convolutions, batch normalisation, dropout."""
     network = nn.Sequential(
         nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.3), nn.Linear(144, 10)
     )
     for parameter in network.parameters():
-        nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(parameter.numel()))
+        nn.init.normal_(parameter, std=std, generator=torch.Generator().manual_seed(parameter.numel()))
     return Classifier(SIGNATURE, network, (8, 8)).to(memory_format=torch.channels_last)
 
 
@@ -82,13 +87,13 @@ def test_cut_off_within_an_epoch(digits, name, optimization):
     """A checkpoint after every step; cut off at any of the first ticks, and thrice in one training."""
     alone = train(model(), digits, EVERY[name], optimization, seed=5)
     expected = save(alone.model), alone.history
-    for cuts in ([1], [7], [3, 4, 5]):
+    for cuts in ([1], [7], [3, 4, 3]):
         assert resumed(digits, EVERY[name], optimization, cuts, every_s=0) == expected
 
 
-@pytest.mark.parametrize("cut", [5, 9, 13, 15])
+@pytest.mark.parametrize("cut", [5, 9, 13, 23])
 def test_cut_off_in_every_phase_of_distillation(digits, cut):
-    """In the teacher's second epoch, at the student's start, in its first epoch at T, in its last."""
+    """In the teacher's first epoch at T, at the student's start, in its first epoch at T, in its last."""
     alone = train(model(), digits, EVERY["distillation"], ADAM, seed=5)
     for every_s in (0, 1e9):
         weights = resumed(digits, EVERY["distillation"], ADAM, [cut], every_s=every_s)
@@ -97,7 +102,7 @@ def test_cut_off_in_every_phase_of_distillation(digits, cut):
 
 def test_a_checkpoint_after_each_epoch_and_when_time_is_up(digits):
     """With no time limit in sight one per epoch; with none to wait for, one per step."""
-    for every_s, expected in ((1e9, 2), (0, 8)):
+    for every_s, expected in ((1e9, 3), (0, 12)):
         saved = []
         train(model(), digits, StandardTraining(), ADAM, seed=0, save=saved.append, checkpoint_every_s=every_s)
         assert len(saved) == expected
@@ -130,16 +135,17 @@ def test_checkpoints_are_plain_tensors_and_equal_for_equal_trainings(digits):
         {"defense": EVERY["fgsm_adversarial"]},
         {"optimization": SGD},
         {"count": 49},
+        {"std": 0.2},
     ],
 )
 def test_a_checkpoint_of_another_training(digits, change):
-    """Another seed, defense, optimisation or number of samples: refused, rather than mixed."""
+    """Another seed, defense, optimisation, number of samples or initial weights: refused, rather than mixed."""
     saved = []
     train(model(), digits, StandardTraining(), ADAM, seed=0, save=saved.append)
-    given = {"seed": 0, "defense": StandardTraining(), "optimization": ADAM, "count": 50} | change
+    given = {"seed": 0, "defense": StandardTraining(), "optimization": ADAM, "count": 50, "std": 0.1} | change
     data = digits.select(0, given["count"])
     with pytest.raises(Rejected) as caught:
-        train(model(), data, given["defense"], given["optimization"], seed=given["seed"], resume=saved[0])
+        train(model(given["std"]), data, given["defense"], given["optimization"], seed=given["seed"], resume=saved[0])
     assert caught.value.reason == "CHECKPOINT_DOES_NOT_FIT"
 
 
