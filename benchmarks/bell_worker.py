@@ -11,6 +11,7 @@ from typing import Any
 
 from celery.signals import worker_process_init
 from google.rpc import status_pb2
+
 from services.jobs.record import Lease
 from workers.app import _Child, app
 from workers.lease import Heartbeat

@@ -23,11 +23,14 @@ class Ratio:
 
     def line(self) -> str:
         mark = "held" if self.held else "MISSED"
-        return f"{self.name:<58} {self.ours_ms:9.3f} ms / {self.floor_ms:9.3f} ms = {self.ratio:5.2f}  ({self.bar}: {mark})"
+        figures = f"{self.ours_ms:9.3f} ms / {self.floor_ms:9.3f} ms = {self.ratio:5.2f}"
+        return f"{self.name:<58} {figures}  ({self.bar}: {mark})"
 
 
-def compare(name: str, ours: list[float], floor: list[float], *, at_most: float | None = None, at_least: float | None = None) -> Ratio:
-    """The median over rounds of ours/floor (a throughput's ratio is floor/ours in time); times in seconds."""
+def compare(
+    name: str, ours: list[float], floor: list[float], *, at_most: float | None = None, at_least: float | None = None
+) -> Ratio:
+    """The median over rounds of ours/floor, times in seconds; `at_least` speaks of speed, so of floor/ours."""
     ratios = [a / b for a, b in zip(ours, floor, strict=True)]
     ratio = statistics.median(ratios)
     bar = f"<= {at_most:g}" if at_most is not None else f">= {at_least:g}"

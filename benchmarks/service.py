@@ -27,15 +27,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
+import sparring
 from rounds import Ratio, clock, compare, write
+from sparring.v1 import jobs_pb2, jobs_pb2_grpc
+
 from services.connection import connect, connect_async
 from services.jobs.record import NewJob
 from services.jobs.store import JobStore
 from services.local import LocalStack
 from services.settings import StoreSettings
-
-import sparring
-from sparring.v1 import jobs_pb2, jobs_pb2_grpc
 
 MIB = 1 << 20
 SIZE_MIB = 100
@@ -62,7 +62,7 @@ def main() -> int:
     return 0 if all(ratio.held for ratio in ratios) else 1
 
 
-def create_job(target: str, settings: StoreSettings, rounds: int, calls: int = 60) -> Iterator[Ratio]:
+def create_job(target: str, _: StoreSettings, rounds: int, calls: int = 60) -> Iterator[Ratio]:
     """The job asks for a GPU that is not there, so it stays queued and nothing runs beside the measurement."""
     spec = jobs_pb2.TrainingSpec(architecture="wong_cnn", device=jobs_pb2.DEVICE_GPU, data={"dataset": "mnist10k"})
     made: list[str] = []
@@ -109,9 +109,8 @@ async def floor_server(url: str) -> None:
     await server.wait_for_termination()
 
 
-def submit_to_claim(target: str, settings: StoreSettings, rounds: int, calls: int = 30) -> Iterator[Ratio]:
+def submit_to_claim(_: str, settings: StoreSettings, rounds: int, calls: int = 30) -> Iterator[Ratio]:
     """Both go through one Celery worker, with the pool and the options that Sparring runs with."""
-    del target
     with bell_worker(settings) as (notes, publish):
         store = JobStore(connect(settings), settings)
 

@@ -1,4 +1,4 @@
-"""Write docs/catalog.md, the page of attacks and defenses, from the contract: `python tools/catalog_page.py [--check]`."""
+"""Write docs/catalog.md, the page of attacks and defenses: `python tools/catalog_page.py [--check]`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from services.gateway import catalog
 from sparring.v1 import catalog_pb2
+
+from services.gateway import catalog
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "catalog.md"
 
@@ -17,7 +18,8 @@ def page() -> str:
     lines = [
         "# Attacks and defenses",
         "",
-        "Generated from the contract by `make docs`. Inputs are in [0, 1]; epsilon is in those units (8/255 is eight grey levels).",
+        "Generated from the contract by `make docs`.",
+        "Inputs are in [0, 1]; epsilon is in those units (8/255 is eight grey levels).",
         "",
         "## Attacks",
     ]

@@ -53,7 +53,8 @@ def check() -> None:
         target = Path(scratch)
         generate(target)
         fresh = {path.relative_to(target) for path in target.rglob("*.py*")}
-        kept = {path.relative_to(PROTOS) for path in (PROTOS / "sparring").rglob("*_pb2*.py*") if "__pycache__" not in path.parts}
+        committed = (PROTOS / "sparring").rglob("*_pb2*.py*")
+        kept = {path.relative_to(PROTOS) for path in committed if "__pycache__" not in path.parts}
         differing = [str(p) for p in fresh & kept if not filecmp.cmp(target / p, PROTOS / p, shallow=False)]
         drift = sorted([*differing, *map(str, fresh ^ kept)])
     if drift:

@@ -1,0 +1,1 @@
+"""The PyTorch library, and the few files that make a worker of it."""

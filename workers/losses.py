@@ -87,5 +87,7 @@ def _largest(logits: Tensor, count: int) -> Tensor:
     """Return the largest logits in descending order, (N, count)."""
     classes = logits.shape[1]
     if classes < count:
-        raise Rejected("TOO_FEW_CLASSES", f"this form of DLR needs {count} classes, the model has {classes}; use margin")
+        raise Rejected(
+            "TOO_FEW_CLASSES", f"this form of DLR needs {count} classes, the model has {classes}; use margin"
+        )
     return logits.topk(count, dim=1).values

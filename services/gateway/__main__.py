@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 
 from services.gateway import logs
@@ -14,10 +15,14 @@ from services.settings import GatewaySettings, SettingsError
 
 async def serve(settings: GatewaySettings, options: Options) -> None:
     """Run one gateway from start to end."""
+    asked = asyncio.Event()
+    # Before the address is told, as whoever reads it may end us at once.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, asked.set)
     gateway = Gateway(settings, options)
     address = await gateway.start()
     print(f"listening on {address}", flush=True)
-    await gateway.run()
+    await gateway.run_until(asked)
 
 
 def main() -> int:

@@ -79,7 +79,7 @@ def _decoding(handler: Handler) -> Callable[[bytes], Any]:
         try:
             return parse(raw)
         except DecodeError as error:
-            violation = Violation("", "the bytes are not a message of this method; see its proto")
+            violation = Violation("request", "the bytes are not a message of this method; see its proto")
             raise InvalidArgument([violation], reason="MALFORMED_REQUEST") from error
 
     return decode

@@ -45,13 +45,16 @@ class Registry:
 
     async def dataset(self, identifier: str) -> datasets_pb2.Dataset:
         """Return a built-in, a mounted or an uploaded dataset by its id, in this order; raises NotFound."""
-        fixed = {**await self.mounted(), **catalog.built_in_datasets()}
-        if identifier in fixed:
-            return fixed[identifier]
+        built_in = catalog.built_in_datasets()
+        if identifier in built_in:
+            return built_in[identifier]
+        mounted = await self.mounted()
+        if identifier in mounted:
+            return mounted[identifier]
         try:
             record = await self.store.lookup(self.tenant, "dataset", identifier)
         except NotFound as error:
-            hint = did_you_mean(identifier, fixed)
+            hint = did_you_mean(identifier, (*built_in, *mounted))
             raise NotFound("dataset", f"datasets/{identifier}", error.message + hint) from None
         return await self.checked(datasets_pb2.Dataset.FromString(record))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
@@ -124,15 +123,11 @@ class Gateway:
         self._tasks = [asyncio.create_task(self._health.run()), asyncio.create_task(reaper.run(store))]
         return address
 
-    async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT, then stop; raises what made the housekeeping end, if anything did."""
-        loop = asyncio.get_running_loop()
-        asked = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, asked.set)
+    async def run_until(self, asked: asyncio.Event) -> None:
+        """Serve until the event is set, then stop; raises what made the housekeeping end, if anything did."""
         waiting = asyncio.create_task(asked.wait())
         done, _ = await asyncio.wait([waiting, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
+        await end([waiting])
         await self.stop()
         for task in done - {waiting}:
             task.result()

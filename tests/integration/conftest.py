@@ -140,7 +140,7 @@ class Api:
         return attacks_pb2.Attack(fgsm=attacks_pb2.Fgsm(epsilon=epsilon))
 
     @staticmethod
-    def slow(steps: int = 250) -> attacks_pb2.Attack:
+    def slow(steps: int = 100) -> attacks_pb2.Attack:
         """An attack that takes its time: a ball so small that nearly every sample holds out to the last step."""
         return attacks_pb2.Attack(pgd=attacks_pb2.Pgd(epsilon=0.004, steps=steps))
 
@@ -167,8 +167,8 @@ class Api:
 
 @pytest.fixture(scope="session")
 def stack(fast_folder: Path) -> Iterator[LocalStack]:
-    """A stack of two workers; a lease of 5 s keeps the tests that kill workers short."""
-    with LocalStack(2, fast_folder / "stack", environment={"SPARRING_LEASE_S": "5"}) as running:
+    """A stack of two workers; a lease of 4 s keeps the tests that kill workers short."""
+    with LocalStack(2, fast_folder / "stack", environment={"SPARRING_LEASE_S": "4"}) as running:
         yield running
     left = [process for process in psutil.Process().children(recursive=True) if "celery" in " ".join(process.cmdline())]
     assert left == [], "the stack left processes behind"

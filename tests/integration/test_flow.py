@@ -100,7 +100,7 @@ def test_training_goes_on_from_another_model(api, model: str) -> None:
 
 
 def test_a_training_that_runs_away_says_so(api) -> None:
-    job = api.wait(api.create(api.training(std=[1e-30])))
+    job = api.wait(api.create(api.training(mean=[0.5], std=[1e-38])))
     assert job.state == Job.STATE_FAILED
     assert "learning_rate" in job.error.message
 

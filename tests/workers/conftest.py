@@ -1,4 +1,4 @@
-"""Models whose every answer is known: the oracle for attacks, and one with everything that a careless attack disturbs."""
+"""A model whose optimum is known, one with all the state that a careless attack disturbs, and a plain one."""
 
 from __future__ import annotations
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import math
 import struct
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
@@ -79,8 +81,14 @@ def _need(path: Path, prefix: str, what: str, dims: int) -> Path:
     return file
 
 
-def _open(file: Path) -> IO[bytes]:
-    return cast("IO[bytes]", gzip.open(file)) if file.suffix == ".gz" else file.open("rb")
+@contextmanager
+def _opened(file: Path) -> Iterator[IO[bytes]]:
+    """The file's content, unpacked on the way."""
+    try:
+        with cast("IO[bytes]", gzip.open(file)) if file.suffix == ".gz" else file.open("rb") as stream:
+            yield stream
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise Rejected("MALFORMED_IDX", f"{file.name} can't be unpacked: {error}") from error
 
 
 def _head(stream: IO[bytes], file: Path, dims: int) -> tuple[int, ...]:
@@ -96,19 +104,16 @@ def _head(stream: IO[bytes], file: Path, dims: int) -> tuple[int, ...]:
 
 def _shape(path: Path, split: str) -> tuple[int, ...]:
     file = _need(path, _SPLITS[split], "images", 3)
-    with _open(file) as stream:
+    with _opened(file) as stream:
         return _head(stream, file, 3)
 
 
 def _array(file: Path, dims: int) -> Tensor:
     """The whole array; reads no more than the head tells of, whatever a packed file would unfold to."""
-    try:
-        with _open(file) as stream:
-            shape = _head(stream, file, dims)
-            size = math.prod(shape)
-            body = stream.read(size + 1)
-    except (gzip.BadGzipFile, EOFError) as error:
-        raise Rejected("MALFORMED_IDX", f"{file.name} can't be unpacked: {error}") from error
+    with _opened(file) as stream:
+        shape = _head(stream, file, dims)
+        size = math.prod(shape)
+        body = stream.read(size + 1)
     if len(body) != size:
         held = "more" if len(body) > size else "fewer"
         raise Rejected("MALFORMED_IDX", f"{file.name} tells of {size} bytes and holds {held}")

@@ -1,1 +1,1 @@
-"""The two loops: `attack` runs any attack over many samples, `train` any defense. Cost, seeds and stopping are theirs."""
+"""The two loops: `attack` runs any attack over many samples, `train` runs any defense."""

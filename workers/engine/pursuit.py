@@ -20,8 +20,8 @@ _LONGEST: Final = 8
 _WORTHWHILE: Final = 0.75
 
 
-class Finished(Exception):  # noqa: N818 - not an error: it ends the attack's loop from inside `gradient`
-    """Raised where no sample is left to attack; never leaves the engine."""
+class Finished(Exception):
+    """Raised out of `gradient` where no sample is left to attack: it ends the attack's loop, and is no error."""
 
 
 class Judged(NamedTuple):
@@ -102,9 +102,9 @@ class Pursuit:
         self._calls += 1
         if x is not self.x:
             self._unread.append((here, ascent.logits, ascent.objective))
-        return (
-            ascent.gradient if self._live is None else torch.zeros_like(x).index_copy_(0, self._live, ascent.gradient)
-        )
+        if self._live is None:
+            return ascent.gradient
+        return torch.zeros_like(x).index_copy_(0, self._live, ascent.gradient)
 
     def judge(self, model: Model, last: Tensor | None) -> Judged:
         """Look afresh at where each sample ended: at the goal, at the attack's last point, or at a better one before.
@@ -145,6 +145,7 @@ class Pursuit:
         points, logits, objectives = (torch.stack(column) for column in zip(*self._unread, strict=True))
         self._unread.clear()
         scores = objectives.masked_fill(self._live_aim.reached(logits), torch.inf)  # (steps, n)
+        scores.nan_to_num_(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)  # max would choose NaN
         score, step = scores.max(dim=0)  # the first of equals
         best = points[step, torch.arange(len(step), device=step.device)]
         if self._live is None:

@@ -13,13 +13,14 @@ from typing import Final, Protocol
 import torch
 from torch import Tensor, nn
 
+from workers import models
 from workers.data import Dataset
 from workers.engine.checkpoint import State, pack
 from workers.engine.monitor import Monitor
 from workers.engine.seeds import key, seed_model_noise
 from workers.engine.train_schedule import Optimization, descend, learning_rate, make_optimizer
 from workers.failures import Rejected
-from workers.models import Classifier, save
+from workers.models import Classifier
 
 # Purposes of random streams; see `seeds.key`.
 _ORDER: Final = -3
@@ -68,7 +69,7 @@ class Training:
     def __post_init__(self) -> None:
         self.rounds = self.defense.rounds(self.optimization.epochs)
         self.batches = math.ceil(len(self.data) / self.optimization.batch_size)
-        weights = hashlib.sha256(save(self.model)).hexdigest()
+        weights = hashlib.sha256(models.save(self.model)).hexdigest()
         self.plan = repr((self.model.signature, weights, len(self.data), self.defense, self.optimization, self.seed))
 
     def start(self) -> State:

@@ -132,9 +132,12 @@ class Heartbeat:
             self.check()
 
     def keep_checkpoint(self, digest: str) -> None:
-        """Note the artifact that another worker would go on from."""
+        """Note the artifact that another worker would go on from; during a shutdown, the moment to stop."""
         lease_ms = int(self._limits.lease_s * 1000)
         self.insist(lambda: self._store.renew(self._lease, self._worker, lease_ms, checkpoint=digest))
+        if self._drain_seen is not None and not self._ends_by(self._drain_seen + self._limits.drain_s):
+            self._order(Draining)
+            self.check()
 
     def send_metrics(self) -> None:
         """Send the figures noted so far, in their order."""
@@ -175,7 +178,11 @@ class Heartbeat:
     def _look_for_drain(self) -> None:
         if self._drain_seen is None and self._drain.requested():
             self._drain_seen = monotonic()
-        if self._drain_seen is not None and not self._ends_by(self._drain_seen + self._limits.drain_s):
+        if self._drain_seen is None:
+            return
+        limit = self._drain_seen + self._limits.drain_s
+        # A training goes on to its next checkpoint, so that nothing is lost.
+        if monotonic() >= limit or (self._lease.kind != "training" and not self._ends_by(limit)):
             self._order(Draining)
 
     def _ends_by(self, moment: float) -> bool:

@@ -13,7 +13,7 @@ from sparring.v1 import attacks_pb2, datasets_pb2, jobs_pb2
 from workers import data
 from workers.evaluation import DataInfo, Proportion, Row, Summary, SummaryInput, summarize
 from workers.lease import Finished
-from workers.run import messages
+from workers.run import command, messages
 from workers.run.unit import BINARY, Unit
 
 NORMS = {"": attacks_pb2.NORM_UNSPECIFIED, "linf": attacks_pb2.NORM_LINF, "l2": attacks_pb2.NORM_L2}
@@ -38,7 +38,7 @@ def close_attack(unit: Unit) -> Finished:
         job=unit.name,
         title=job.display_name,
         provenance=provenance(unit),
-        command="",
+        command=command.of_job(job),
     )
     summary = summarize(given)
     unit.heartbeat.tick(0.8, "writing the report")

@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 
 from google.protobuf.message import Message
 from sparring.v1 import attacks_pb2, datasets_pb2, defenses_pb2, jobs_pb2, models_pb2, options_pb2
+from sparring.values import prefix
 
 from workers.attacks import ATTACKS
 from workers.engine.attack import AttackPlan, GoalSpec
@@ -52,9 +53,8 @@ def values(message: Message) -> dict[str, Any]:
 
 def _short(enum: Any, number: int) -> str:
     """E.g. LOSS_CROSS_ENTROPY -> cross_entropy: without what it shares with the enum's zero."""
-    prefix: str = enum.values_by_number[0].name.removesuffix("UNSPECIFIED")
     name: str = enum.values_by_number[number].name
-    return name.removeprefix(prefix).lower()
+    return name.removeprefix(prefix(enum)).lower()
 
 
 def signature(message: models_pb2.ModelSignature) -> Signature:

@@ -5,44 +5,40 @@ from __future__ import annotations
 import logging
 import time
 
-from sparring.v1 import attacks_pb2, jobs_pb2, models_pb2
+from sparring.v1 import models_pb2
 
 from services.errors import NotFound, SparringError
 from services.jobs.record import Registration
 from workers.defenses import DEFENSES
-from workers.engine.train import Optimization, train
-from workers.evaluation import ModelInfo, SummaryInput, shard_stats, summarize
+from workers.engine.train import Optimization, TrainResult, train
 from workers.failures import Rejected
 from workers.lease import Committed, Finished
 from workers.models import Classifier, Signature, build, load, save
 from workers.run import messages
-from workers.run.closing import describe, provenance, result_of
-from workers.run.shards import Runs, attack_all, take
+from workers.run.judging import judge
 from workers.run.unit import BINARY, Unit
 
 logger = logging.getLogger(__name__)
 
 CHECKPOINT_TTL_S = 86_400.0
-# An adversarially trained model is judged under attack on so many samples; evaluations judge on more.
-JUDGED = 2000
-JUDGED_AT_ONCE = 256
-PGD_STEPS = 10
+# Seconds between two checkpoints within an epoch. Those of a small model come within the time that a shutdown grants; a
+# large model's are 12 bytes a parameter for the store to write.
+CHECKPOINT_S, LARGE_CHECKPOINT_S = 10.0, 60.0
+LARGE = 1_000_000
+# Why a checkpoint is refused that another version of this program wrote.
+STALE = {"MALFORMED_CHECKPOINT", "CHECKPOINT_DOES_NOT_FIT"}
 
 
 def run_training(unit: Unit) -> Committed:
     """Train, from the last checkpoint if there is one, and keep the weights."""
-    spec, begun = unit.job.training, time.monotonic()
-    name, parameters = messages.chosen(spec.defense)
-    result = train(
-        _initial(unit),
-        unit.samples(unit.job.resolution.data),
-        DEFENSES[name](**messages.values(parameters)),
-        Optimization(**messages.values(spec.optimization)),
-        seed=spec.seed,
-        monitor=unit.heartbeat,
-        resume=_checkpoint(unit),
-        save=_Keeper(unit),
-    )
+    begun, checkpoint = time.monotonic(), _checkpoint(unit)
+    try:
+        result = _train(unit, checkpoint)
+    except Rejected as error:
+        if error.reason not in STALE:
+            raise
+        logger.warning("training starts again, as another version wrote its checkpoint: %s", error.message)
+        result = _train(unit, None)
     weights = unit.put(save(result.model))
     return Committed(weights, {"seconds": time.monotonic() - begun, "loss": list(result.history)})
 
@@ -54,11 +50,29 @@ def close_training(unit: Unit) -> Finished:
     model = load(content, _signature(unit)).to(unit.context.device)
     registration = _registration(unit, model, weights)
     name = models_pb2.Model.FromString(registration.record).name
-    result = _judge(unit, model, name, weights)
+    result = judge(unit, model, name, weights)
     result.model = name
     file = f"{messages.bare(name)}.safetensors"
     result.artifacts.add(role="weights", artifact=f"artifacts/{weights}", size_bytes=len(content), filename=file)
     return Finished(result.SerializeToString(deterministic=True), registration)
+
+
+def _train(unit: Unit, resume: bytes | None) -> TrainResult:
+    spec = unit.job.training
+    name, parameters = messages.chosen(spec.defense)
+    model = _initial(unit)
+    small = sum(parameter.numel() for parameter in model.parameters()) < LARGE
+    return train(
+        model,
+        unit.samples(unit.job.resolution.data),
+        DEFENSES[name](**messages.values(parameters)),
+        Optimization(**messages.values(spec.optimization)),
+        seed=spec.seed,
+        monitor=unit.heartbeat,
+        resume=resume,
+        save=_Keeper(unit),
+        checkpoint_every_s=CHECKPOINT_S if small else LARGE_CHECKPOINT_S,
+    )
 
 
 class _Keeper:
@@ -140,66 +154,3 @@ def _taken(unit: Unit, name: str) -> bool:
     except NotFound:
         return False
     return models_pb2.Model.FromString(record).job != unit.name
-
-
-def _judge(unit: Unit, model: Classifier, name: str, weights: str) -> jobs_pb2.JobResult:
-    """Table and report of the trained model on the evaluation data."""
-    if not unit.job.resolution.HasField("evaluation_data"):
-        warning = "The model was not judged: the dataset has no test split, and no evaluation_data was given."
-        return jobs_pb2.JobResult(warnings=[warning], provenance=provenance(unit))
-    runs = _runs(unit.job.training)
-    selection = jobs_pb2.ResolvedData()
-    selection.CopyFrom(unit.job.resolution.evaluation_data)
-    if runs:
-        selection.count = min(selection.count, JUDGED)
-    batch_size = min(unit.job.training.optimization.batch_size, JUDGED_AT_ONCE)
-    samples = take(unit, selection, 0, selection.count, seed=unit.job.training.seed, batch_size=batch_size)
-    packed, seconds = attack_all(model, samples, runs, unit.heartbeat)
-    given = SummaryInput(
-        kind="training",
-        models=[_info(unit, model, name, weights)],
-        data=describe(selection),
-        runs=[messages.run_info(*run) for run in runs],
-        shards=[packed],
-        stats=[shard_stats(seconds)],
-        seed=unit.job.training.seed,
-        job=unit.name,
-        title=unit.job.display_name,
-        provenance=provenance(unit),
-    )
-    attacks = {key: attack for key, _, attack in runs}
-    return result_of(unit, summarize(given), attacks, provenance=given.provenance)
-
-
-def _runs(spec: jobs_pb2.TrainingSpec) -> Runs:
-    """FGSM and a short PGD at the radius that the model was trained for; none for a defense without one."""
-    _, parameters = messages.chosen(spec.defense)
-    epsilon = float(messages.values(parameters).get("epsilon", 0.0))
-    if epsilon == 0:
-        return []
-    linf = attacks_pb2.NORM_LINF
-    fgsm = attacks_pb2.Fgsm(epsilon=epsilon, norm=linf)
-    pgd = attacks_pb2.Pgd(
-        epsilon=epsilon,
-        steps=PGD_STEPS,
-        step_size=2.5 * epsilon / PGD_STEPS,
-        restarts=1,
-        random_start=True,
-        loss=attacks_pb2.LOSS_CROSS_ENTROPY,
-        norm=linf,
-    )
-    untargeted = attacks_pb2.Goal(untargeted=attacks_pb2.Untargeted())
-    return [
-        ("a0", None, attacks_pb2.Attack(fgsm=fgsm, goal=untargeted)),
-        ("a1", None, attacks_pb2.Attack(pgd=pgd, goal=untargeted)),
-    ]
-
-
-def _info(unit: Unit, model: Classifier, name: str, weights: str) -> ModelInfo:
-    resolved = jobs_pb2.ResolvedModel(
-        name=name,
-        weights_sha256=weights,
-        signature=messages.signature_message(model.signature),
-        defense=messages.chosen(unit.job.training.defense)[0],
-    )
-    return messages.model_info(resolved)

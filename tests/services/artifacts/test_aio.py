@@ -160,6 +160,17 @@ async def test_a_staged_chunk_that_was_damaged_is_noticed_when_the_upload_goes_o
         await AsyncArtifactStore(async_redis, store_settings).append(upload_id, CHUNK_BYTES, b"x")
 
 
+async def test_an_upload_that_lost_a_chunk_is_not_sealed(async_artifact_store, redis):
+    upload_id = await begin(async_artifact_store)
+    await send(async_artifact_store, upload_id)
+    await async_artifact_store.query(upload_id)
+    redis.delete(f"{{sparring}}:u:{upload_id}:1")
+    with pytest.raises(NotFound):
+        await async_artifact_store.seal(upload_id)
+    with pytest.raises(NotFound):
+        await async_artifact_store.stat(SHA)
+
+
 async def test_of_two_uploads_of_the_same_bytes_both_end_well(async_artifact_store, redis):
     store = async_artifact_store
     uploads = [await begin(store) for _ in range(2)]

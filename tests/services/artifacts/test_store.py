@@ -6,10 +6,11 @@ import time
 
 import pytest
 
+from services.artifacts import store as store_module
 from services.artifacts.digest import CHUNK_BYTES, artifact_name, parse_name
 from services.artifacts.store import ArtifactStore
 from services.connection import connect
-from services.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
+from services.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unavailable
 from services.local.valkey import start
 from services.settings import StoreSettings
 
@@ -118,6 +119,21 @@ def test_the_size_is_limited(redis, store_settings, job_store, size):
     with pytest.raises(InvalidArgument) as refused:
         store.put(b"x" * size)
     assert [violation.field for violation in refused.value.violations] == ["size_bytes"]
+
+
+def test_a_put_whose_chunks_lapsed_on_the_way_can_be_repeated(artifact_store, redis, monkeypatch):
+    data, digest = some_bytes(2 * CHUNK_BYTES), store_module.chunk_digest
+
+    def slowly(chunk):
+        for key in redis.keys("{sparring}:u:*:0"):
+            redis.delete(key)
+        return digest(chunk)
+
+    monkeypatch.setattr(store_module, "chunk_digest", slowly)
+    with pytest.raises(Unavailable):
+        artifact_store.put(data)
+    monkeypatch.undo()
+    assert artifact_store.get(artifact_store.put(data)) == data
 
 
 def test_a_full_server_says_so_and_can_be_emptied(tmp_path, server_binary, job_store):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -98,6 +99,18 @@ def refusal():
         "RetryInfo": lambda found, message: setattr(found, "retry", message.retry_delay.ToNanoseconds() > 0),
         "ResourceInfo": lambda found, message: setattr(found, "resource", message.resource_name),
     }
+    return wait
+
+
+@pytest.fixture
+def until():
+    """Wait until an asynchronous check holds."""
+
+    async def wait(check, seconds=20.0):
+        async with asyncio.timeout(seconds):
+            while not await check():  # noqa: ASYNC110 - what is waited for happens elsewhere and rings no bell
+                await asyncio.sleep(0.02)
+
     return wait
 
 

@@ -17,6 +17,7 @@ CHUNK = CHUNK_BYTES
 DATA = random.Random(1).randbytes(3 * CHUNK + 12_345)
 SHA = hashlib.sha256(DATA).hexdigest()
 NAME = f"artifacts/{SHA}"
+SIZE = len(DATA)
 MESSAGE = 700_000
 
 
@@ -28,7 +29,7 @@ def messages(upload_id, data, offset=0):
         upload_id = ""
 
 
-async def begin(stubs, sha=SHA, size=len(DATA), media_type=""):
+async def begin(stubs, sha=SHA, size=SIZE, media_type=""):
     request = artifacts_pb2.BeginUploadRequest(sha256=sha, size_bytes=size, media_type=media_type)
     return await stubs.artifacts.BeginUpload(request)
 
@@ -72,7 +73,7 @@ async def test_a_download_starts_and_ends_anywhere(stubs, offset, limit):
     assert await download(stubs, offset, limit) == DATA[offset : offset + limit if limit else None]
 
 
-async def test_an_upload_that_was_cut_off_goes_on_where_it_stopped(stubs):
+async def test_an_upload_that_was_cut_off_goes_on_where_it_stopped(stubs, until):
     upload_id = (await begin(stubs)).upload_id
     arrived = asyncio.Event()
 
@@ -85,9 +86,11 @@ async def test_an_upload_that_was_cut_off_goes_on_where_it_stopped(stubs):
     call = stubs.artifacts.UploadArtifact(half())
     await arrived.wait()
     query = artifacts_pb2.QueryUploadRequest(upload_id=upload_id)
-    async with asyncio.timeout(10):
-        while (await stubs.artifacts.QueryUpload(query)).committed_bytes < 2 * CHUNK:
-            await asyncio.sleep(0.02)
+
+    async def two_chunks_are_kept():
+        return (await stubs.artifacts.QueryUpload(query)).committed_bytes == 2 * CHUNK
+
+    await until(two_chunks_are_kept)
     call.cancel()
     state = await stubs.artifacts.QueryUpload(query)
     assert (state.committed_bytes, state.size_bytes) == (2 * CHUNK, len(DATA))
@@ -151,7 +154,7 @@ async def test_what_is_declared_is_checked_whole(stubs, refusal):
 
 async def test_a_damaged_chunk_is_never_sent(stubs, redis, refusal):
     await upload(stubs)
-    key = next(key for key in redis.keys() if SHA.encode() in key and key.endswith(b":1"))
+    key = next(key for key in redis.scan_iter() if SHA.encode() in key and key.endswith(b":1"))
     redis.setrange(key, 77, b"damaged")
 
     async def read():
@@ -185,15 +188,17 @@ async def test_an_artifact_is_deleted_unless_something_is_built_on_it(stubs, job
     assert (await refusal(stubs.artifacts.DeleteArtifact(delete))).code == "NOT_FOUND"
 
 
-async def test_a_client_that_leaves_a_download_leaves_nothing_behind(stubs):
+async def test_a_client_that_leaves_a_download_leaves_nothing_behind(stubs, until):
     await upload(stubs)
     before = len(asyncio.all_tasks())
     call = stubs.artifacts.DownloadArtifact(artifacts_pb2.DownloadArtifactRequest(name=NAME))
     await call.read()
     call.cancel()
-    async with asyncio.timeout(10):
-        while len(asyncio.all_tasks()) > before:
-            await asyncio.sleep(0.02)
+
+    async def nothing_is_left():
+        return len(asyncio.all_tasks()) <= before
+
+    await until(nothing_is_left)
     assert await call.code() == grpc.StatusCode.CANCELLED
 
 

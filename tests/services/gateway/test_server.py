@@ -3,20 +3,18 @@
 import asyncio
 import json
 import logging
-import sys
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sparring.v1 import catalog_pb2, jobs_pb2
 
-from services.connection import connect, connect_async
+from services.connection import connect_async
 from services.gateway import server
 from services.gateway.logs import JsonFormatter
 from services.gateway.options import Options
-from services.gateway.preflight import UnsafeRedisError, check_redis
+from services.gateway.preflight import REQUIRED, UnsafeRedisError, check_redis
 from services.gateway.server import Gateway
-from services.jobs.store import AsyncJobStore
 from services.local.valkey import start
 from services.settings import GatewaySettings, SettingsError, StoreSettings
 
@@ -28,10 +26,17 @@ async def status(channel, service=""):
     return (await health_pb2_grpc.HealthStub(channel).Check(request)).status
 
 
-async def becomes(channel, wanted, service=""):
-    async with asyncio.timeout(20):
-        while await status(channel, service) != wanted:
-            await asyncio.sleep(0.05)
+@pytest.fixture
+def becomes(until):
+    """Wait until the health of a gateway is what is wanted."""
+
+    async def wait(channel, wanted, service=""):
+        async def check():
+            return await status(channel, service) == wanted
+
+        await until(check)
+
+    return wait
 
 
 async def test_every_service_is_serving(stubs):
@@ -57,7 +62,7 @@ def own_valkey(fast_folder, tmp_path):
         one.stop()
 
 
-async def test_health_follows_the_store_down_and_up(own_valkey, refusal):
+async def test_health_follows_the_store_down_and_up(own_valkey, refusal, becomes):
     valkey, again = own_valkey
     settings = StoreSettings(valkey.url)
     gateway = Gateway(GatewaySettings(settings, listen="127.0.0.1:0"), Options(drain_s=0))
@@ -74,7 +79,7 @@ async def test_health_follows_the_store_down_and_up(own_valkey, refusal):
     await gateway.stop()
 
 
-async def test_a_gateway_waits_for_a_store_that_is_not_there_yet(own_valkey):
+async def test_a_gateway_waits_for_a_store_that_is_not_there_yet(own_valkey, becomes):
     valkey, again = own_valkey
     valkey.kill()
     gateway = Gateway(GatewaySettings(StoreSettings(valkey.url), listen="127.0.0.1:0"), Options(drain_s=0))
@@ -85,14 +90,16 @@ async def test_a_gateway_waits_for_a_store_that_is_not_there_yet(own_valkey):
     await gateway.stop()
 
 
-async def test_lost_functions_are_loaded_again(stubs, redis, refusal):
+async def test_lost_functions_are_loaded_again(stubs, redis, refusal, until):
     redis.function_flush()
-    async with asyncio.timeout(10):
-        while (await refusal(stubs.jobs.ListJobs(jobs_pb2.ListJobsRequest()))).code != "OK":
-            await asyncio.sleep(0.1)
+
+    async def answers():
+        return (await refusal(stubs.jobs.ListJobs(jobs_pb2.ListJobsRequest()))).code == "OK"
+
+    await until(answers)
 
 
-async def test_a_store_that_takes_no_writes_is_not_served(stubs, redis):
+async def test_a_store_that_takes_no_writes_is_not_served(stubs, redis, becomes):
     redis.execute_command("REPLICAOF", "127.0.0.1", "1")
     try:
         await becomes(stubs.channel, NOT_SERVING)
@@ -102,24 +109,19 @@ async def test_a_store_that_takes_no_writes_is_not_served(stubs, redis):
 
 
 @pytest.mark.parametrize(
-    ("name", "unsafe", "safe"),
-    [
-        ("appendfsync", "everysec", "always"),
-        ("maxmemory-policy", "allkeys-lru", "noeviction"),
-        ("appendonly", "no", "yes"),
-    ],
+    ("name", "unsafe"), [("appendfsync", "everysec"), ("maxmemory-policy", "allkeys-lru"), ("appendonly", "no")]
 )
-async def test_a_store_that_would_lose_data_is_refused(redis, store_settings, name, unsafe, safe, caplog):
+async def test_a_store_that_would_lose_data_is_refused(redis, store_settings, name, unsafe, caplog):
     redis.config_set(name, unsafe)
     try:
         gateway = Gateway(GatewaySettings(store_settings, listen="127.0.0.1:0"), Options())
-        with pytest.raises(UnsafeRedisError, match=f"{name} is {unsafe}, must be {safe}"):
+        with pytest.raises(UnsafeRedisError, match=f"{name} is {unsafe}, must be {REQUIRED[name]}"):
             await gateway.start()
         async with connect_async(store_settings) as client:
             await check_redis(client, allow_unsafe=True)
         assert f"{name} is {unsafe}" in caplog.text
     finally:
-        redis.config_set(name, safe)
+        redis.config_set(name, REQUIRED[name])
 
 
 async def test_what_config_does_not_tell_info_does(redis, redis_url, caplog):
@@ -137,7 +139,7 @@ async def test_what_config_does_not_tell_info_does(redis, redis_url, caplog):
         redis.acl_deluser("limited")
 
 
-async def test_a_drain_says_so_and_ends_watches(job_store, store_settings, attack):
+async def test_a_drain_says_so_and_ends_watches(job_store, store_settings, attack, becomes):
     gateway = Gateway(GatewaySettings(store_settings, listen="127.0.0.1:0"), Options(drain_s=0.5))
     async with grpc.aio.insecure_channel(await gateway.start()) as channel:
         jobs = server.jobs_pb2_grpc.JobServiceStub(channel)
@@ -184,10 +186,8 @@ def test_the_environment_is_read_whole():
 
 
 def test_logs_for_machines_are_one_object_a_line():
-    try:
-        raise ValueError("no")
-    except ValueError:
-        record = logging.LogRecord("a.b", logging.ERROR, "f", 1, "bad %s\nthing", ("é",), sys.exc_info())
+    error = ValueError("no")
+    record = logging.LogRecord("a.b", logging.ERROR, "f", 1, "bad %s\nthing", ("é",), (ValueError, error, None))
     line = JsonFormatter().format(record)
     assert "\n" not in line
     assert json.loads(line).items() >= {"level": "ERROR", "logger": "a.b", "message": "bad é\nthing"}.items()

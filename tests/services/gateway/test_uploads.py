@@ -63,9 +63,7 @@ async def get_model(stubs, name):
 
 
 async def register_dataset(stubs, images, labels="", dataset_id="", classes=10):
-    request = datasets_pb2.RegisterDatasetRequest(
-        dataset_id=dataset_id, images=images, labels=labels, classes=classes
-    )
+    request = datasets_pb2.RegisterDatasetRequest(dataset_id=dataset_id, images=images, labels=labels, classes=classes)
     return await stubs.datasets.RegisterDataset(request)
 
 
@@ -75,7 +73,11 @@ async def test_a_model_is_checked_by_a_job_and_then_ready(stubs, put, worker):
     assert (model.name, model.state, model.weights) == ("models/first", M.STATE_CHECKING, weights)
     assert await get_model(stubs, "models/first") == model
     intake = (await stubs.jobs.ListJobs(jobs_pb2.ListJobsRequest(filter="kind = intake"))).jobs[0]
-    assert (intake.name, intake.intake.model.name, intake.display_name) == (model.job, model.name, f"check of {model.name}")
+    assert (intake.name, intake.intake.model.name, intake.display_name) == (
+        model.job,
+        model.name,
+        f"check of {model.name}",
+    )
     assert not (await stubs.jobs.ListJobs(jobs_pb2.ListJobsRequest())).jobs, "intakes are listed on request only"
 
     ready = M()
@@ -249,7 +251,8 @@ async def test_one_file_may_hold_pictures_and_labels(stubs, put):
         (npy("|u1", [6, 5, 5], 1), None, {"labels"}),
     ],
 )
-async def test_arrays_that_do_not_fit_are_refused_at_once(stubs, put, refusal, images, labels, fields):
+async def test_arrays_that_do_not_fit_are_refused_at_once(request, stubs, images, labels, fields):
+    put, refusal = request.getfixturevalue("put"), request.getfixturevalue("refusal")
     found = await refusal(register_dataset(stubs, put(images), "" if labels is None else put(labels)))
     assert found.code == "INVALID_ARGUMENT"
     assert set(found.fields) == fields

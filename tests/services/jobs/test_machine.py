@@ -324,6 +324,21 @@ class Machine(RuleBasedStateMachine):
             if job.state is State.RUNNING and job.open and not job.leased and waited:
                 job.state = State.QUEUED
 
+    # What chance seldom puts together
+
+    @rule(lane=LANES)
+    def claim_and_fall_silent(self, lane: str) -> None:
+        self.claim(lane)
+        self.reap(jump=True)
+
+    @precondition(lambda self: self.claims)
+    @rule(which=ANY)
+    def hold_on(self, which: int) -> None:
+        for _ in range(2):
+            self.time_passes(10)
+            self.renew(which, None)
+        self.reap(jump=False)
+
     # Helpers
 
     def pick(self, which: int) -> tuple[str, Model]:

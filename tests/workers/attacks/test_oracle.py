@@ -36,7 +36,7 @@ CASES = [
 ]
 
 
-def attack(oracle, name, norm, epsilon, goal, label=None, **changes):
+def attack(oracle, name, norm, epsilon, goal, *, label=None, **changes):
     parameters = {**PARAMETERS[name], **changes}
     if "steps" in parameters:
         parameters.setdefault("step_size", 2.5 * epsilon / parameters["steps"])
@@ -48,16 +48,16 @@ def attack(oracle, name, norm, epsilon, goal, label=None, **changes):
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
 @pytest.mark.parametrize("count", [1, 3, 8])
-@pytest.mark.parametrize(("name", "norm", "goal"), CASES)
-def test_succeeds_just_beyond_the_true_distance_and_fails_just_below_it(make_oracle, name, norm, goal, count, rank):
+@pytest.mark.parametrize("case", CASES, ids="-".join)
+def test_succeeds_just_beyond_the_true_distance_and_fails_just_below_it(make_oracle, case, count, rank):
     """At 1.25 times the shortest perturbation it breaks, at 0.75 times nothing can."""
-    oracle = make_oracle(count, rank)
+    (name, norm, goal), oracle = case, make_oracle(count, rank)
     for row in range(min(count, 2)):  # each sample has its own distance, so its own epsilon
         label = int(oracle.runner_up[row]) if goal == "label" else None
-        target = None if goal == "untargeted" else attack(oracle, name, norm, 0.0, goal, label).target
+        target = None if goal == "untargeted" else attack(oracle, name, norm, 0.0, goal, label=label).target
         truth = oracle.distance(norm, target)[row].item()
-        beyond = attack(oracle, name, norm, 1.25 * truth, goal, label)
-        below = attack(oracle, name, norm, 0.75 * truth, goal, label)
+        beyond = attack(oracle, name, norm, 1.25 * truth, goal, label=label)
+        below = attack(oracle, name, norm, 0.75 * truth, goal, label=label)
         assert beyond.attacked[row]
         assert beyond.success[row]
         assert not below.success[row]
@@ -67,7 +67,12 @@ def test_succeeds_just_beyond_the_true_distance_and_fails_just_below_it(make_ora
 
 @pytest.mark.parametrize(
     ("loss", "goal"),
-    [(loss, goal) for loss in LOSSES for goal in ("untargeted", "random", "label") if (loss, goal) != ("dlr", "random")],
+    [
+        (loss, goal)
+        for loss in LOSSES
+        for goal in ("untargeted", "random", "label")
+        if (loss, goal) != ("dlr", "random")
+    ],
 )
 @pytest.mark.parametrize("norm", BALLS)
 def test_pgd_succeeds_with_every_loss(make_oracle, loss, norm, goal):
@@ -75,9 +80,9 @@ def test_pgd_succeeds_with_every_loss(make_oracle, loss, norm, goal):
     oracle = make_oracle(8)
     label = int(oracle.runner_up[0]) if goal == "label" else None
     rows = oracle.runner_up == label if goal == "label" else torch.ones(8, dtype=torch.bool)
-    target = attack(oracle, "pgd", norm, 1e-3, goal, label).target
+    target = attack(oracle, "pgd", norm, 1e-3, goal, label=label).target
     truth = oracle.distance(norm, None if goal == "untargeted" else target)
-    result = attack(oracle, "pgd", norm, 1.25 * truth[rows].amax().item(), goal, label, loss=loss, steps=60)
+    result = attack(oracle, "pgd", norm, 1.25 * truth[rows].amax().item(), goal, label=label, loss=loss, steps=60)
     assert result.success[rows].all()
 
 

@@ -259,8 +259,10 @@ def test_idx_files_that_lie(tmp_path):
     assert rejection(tmp_path, "digits").reason == "COUNT_MISMATCH"
     labels.unlink()
     assert rejection(tmp_path, "digits").reason == "MISSING_FILE"
-    labels.with_suffix(".gz").write_bytes(gzip.compress(good)[:-9])
-    assert rejection(tmp_path, "digits").reason == "MALFORMED_IDX"
+    packed = gzip.compress(good)
+    for bad in (packed[:-9], packed[:10] + b"\xff" * 9, b"\x1f\x8b nothing"):
+        labels.with_suffix(".gz").write_bytes(bad)
+        assert rejection(tmp_path, "digits").reason == "MALFORMED_IDX"
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 import torch
-from sparring.v1 import defenses_pb2
 from torch import nn
 from torch.nn import functional as F
 
 from workers.defenses import (
-    DEFENSES,
     DefensiveDistillation,
     FgsmAdversarialTraining,
     PgdAdversarialTraining,
@@ -50,15 +46,6 @@ class Recorder(nn.Module):
     def forward(self, x):
         self.asked.append((x.detach().clone(), self.training))
         return self.model(x)
-
-
-def test_the_table_has_the_contracts_names_and_fields():
-    """Every defense of the contract is here, with the same parameters."""
-    fields = defenses_pb2.Defense.DESCRIPTOR.fields
-    assert [field.name for field in fields] == list(DEFENSES) == list(EVERY)
-    for field in fields:
-        ours = {entry.name for entry in dataclasses.fields(DEFENSES[field.name])}
-        assert ours == {parameter.name for parameter in field.message_type.fields}
 
 
 def test_standard_is_cross_entropy():

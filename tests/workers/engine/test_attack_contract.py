@@ -194,9 +194,7 @@ def test_trap_03_no_weight_gradient_is_ever_computed(small_net, pictures):
     seen = []
     for parameter in small_net.parameters():
         parameter.register_hook(seen.append)
-    run_attack(
-        small_net, x, y, PLANS["pgd"], sample_ids=torch.arange(32), seed=0, batch_size=32
-    )
+    run_attack(small_net, x, y, PLANS["pgd"], sample_ids=torch.arange(32), seed=0, batch_size=32)
     assert seen == []
 
 

@@ -39,7 +39,7 @@ def test_trap_10_the_seed_and_the_id_matter(small_net, pictures):
 
 @pytest.mark.parametrize("plan", [PGD, RANDOM_TARGET, BIM], ids=["pgd", "random target", "bim"])
 def test_batch_size_and_order_do_not_matter(small_net, pictures, plan):
-    """Alone, in small batches, backwards: the same success and the same point, up to the rounding of a larger product."""
+    """Alone, in small batches, backwards: the same success and the same point, up to rounding."""
     x, y = pictures
     whole = run(small_net, x, y, plan)
     order = torch.arange(31, -1, -1)

@@ -22,7 +22,9 @@ def plan(name="bim", epsilon=0.05, *, goal="untargeted", label=None, loss="cross
 
 def run(model, x, y, attack=None, **options):
     attack = plan() if attack is None else attack
-    return run_attack(model, x, y, attack, **{"sample_ids": torch.arange(len(x)), "seed": 0, "batch_size": 16, **options})
+    return run_attack(
+        model, x, y, attack, **{"sample_ids": torch.arange(len(x)), "seed": 0, "batch_size": 16, **options}
+    )
 
 
 class Around(nn.Module):
@@ -315,7 +317,10 @@ BAD_PLANS = {
         "BAD_ATTACK_PARAMETERS",
     ),
     "unknown goal": (AttackPlan(name="fgsm", epsilon=0.1, goal=GoalSpec(kind="worst")), "BAD_ATTACK_PARAMETERS"),
-    "label without number": (AttackPlan(name="fgsm", epsilon=0.1, goal=GoalSpec(kind="label")), "BAD_ATTACK_PARAMETERS"),
+    "label without number": (
+        AttackPlan(name="fgsm", epsilon=0.1, goal=GoalSpec(kind="label")),
+        "BAD_ATTACK_PARAMETERS",
+    ),
     "unknown loss": (plan("pgd", loss="hinge"), "BAD_ATTACK_PARAMETERS"),
     "target too large": (plan("fgsm", goal="label", label=6), "TARGET_OUT_OF_RANGE"),
 }

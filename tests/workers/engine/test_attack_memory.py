@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-# In a process of its own, as the setting can't be undone: 20 times 8 blocks of 4 MiB, written and freed, as a step does.
+# In a process of its own, as the setting can't be undone. 20 times 8 blocks of 4 MiB are written and freed.
 SCRIPT = """
 import resource
 from workers.engine.memory import keep_memory

@@ -19,7 +19,9 @@ def plan(name="bim", epsilon=0.05, steps=10, goal="untargeted", label=None, **pa
 
 
 def run(model, x, y, attack, **options):
-    return run_attack(model, x, y, attack, **{"sample_ids": torch.arange(len(x)), "seed": 0, "batch_size": 16, **options})
+    return run_attack(
+        model, x, y, attack, **{"sample_ids": torch.arange(len(x)), "seed": 0, "batch_size": 16, **options}
+    )
 
 
 def test_untargeted_samples_that_are_wrong_already_are_left_alone(small_net, pictures):
@@ -132,7 +134,7 @@ def test_propagations_are_counted_per_sample(small_net, pictures):
 
 
 def test_cost_is_that_of_the_algorithm(small_net, pictures):
-    """K steps from the clean input: K + 1 forwards, the clean pass serving as the first; one more from a random start."""
+    """K steps from the clean input: K + 1 forwards, as the clean pass is the first; from a random start one more."""
     x, y = pictures
     bim = run(small_net, x, y, plan(epsilon=1e-4), survivors_only=False)
     assert bim.backwards.eq(10).all()
@@ -184,7 +186,7 @@ def test_seconds_are_measured(small_net, pictures):
 
 @pytest.mark.parametrize("overshoot", [{"add": 0.2}, {"add": 0.04, "grey": 0.98}], ids=["ball", "box"])
 def test_a_result_outside_ball_or_box_is_a_violation_and_no_success(small_net, pictures, monkeypatch, overshoot):
-    """An attack with a bug must not pass for a strong one: every result is checked, not only those of today's attacks."""
+    """An attack with a bug must not pass for a strong one, so every result is checked."""
     x, y = pictures
     if "grey" in overshoot:
         x = torch.full_like(x, overshoot["grey"])

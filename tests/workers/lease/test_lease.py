@@ -13,7 +13,7 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
 from services.errors import ResourceExhausted, Unavailable
-from services.jobs.record import Lease, NewJob, Registration, WorkerRecord
+from services.jobs.record import Kind, Lease, NewJob, Registration, WorkerRecord
 from services.jobs.states import State
 from services.jobs.store import JobStore
 from workers.failures import Interrupted
@@ -43,8 +43,8 @@ class Bench:
     def __init__(self, store: JobStore, folder: Path) -> None:
         self.store, self.drain = store, Drain(folder / "drain")
 
-    def submit(self, name: str = "job", units: int = 2) -> None:
-        self.store.submit(NewJob(id=name, kind="attack", spec=b"", spec_hash=name, units=units))
+    def submit(self, name: str = "job", units: int = 2, kind: Kind = "attack") -> None:
+        self.store.submit(NewJob(id=name, kind=kind, spec=b"", spec_hash=name, units=units))
 
     def worker(self, run: Run, *, limits: Limits = QUICK, store: JobStore | None = None, name: str = "w") -> Worker:
         record = WorkerRecord(id=name, lane="cpu", device_name="test", unit=None, last_seen_ms=0)
@@ -178,6 +178,29 @@ def test_a_unit_that_would_take_too_long_is_given_back_uncharged(bench: Bench) -
     bench.worker(done, name="other").serve()
     assert bench.state() is State.SUCCEEDED
     assert bench.attempts() == [1, 1, 1]
+
+
+def test_a_training_goes_on_to_its_next_checkpoint_before_it_is_given_back(bench: Bench) -> None:
+    bench.submit(units=1, kind="training")
+    kept: list[float] = []
+
+    def run(lease: Lease, heartbeat: Heartbeat) -> Outcome:
+        bench.drain.request()
+        begun = time.monotonic()
+        while True:
+            heartbeat.tick(0.001 * (time.monotonic() - begun))
+            time.sleep(0.005)
+            if time.monotonic() - begun > 0.3:
+                kept.append(time.monotonic() - begun)
+                heartbeat.keep_checkpoint("digest")
+
+    assert bench.worker(run).serve() == 1
+    assert len(kept) == 1
+    assert bench.kinds() == [(0, "claimed"), (0, "released")]
+    bench.drain.clear()
+    lease = bench.store.claim("c", "w", "cpu", 1000)
+    assert lease is not None
+    assert lease.checkpoint == "digest"
 
 
 def test_nothing_is_claimed_during_a_shutdown(bench: Bench) -> None:

@@ -245,13 +245,15 @@ def test_a_training_that_was_stopped_ends_with_the_same_weights(bench: Bench, de
     assert whole.digest == stopped.digest
 
 
-def test_a_checkpoint_that_is_gone_costs_time_only(bench: Bench) -> None:
+@pytest.mark.parametrize("kept", [False, True], ids=["gone", "of another version"])
+def test_a_checkpoint_that_can_not_be_used_costs_time_only(bench: Bench, *, kept: bool) -> None:
     job = training_job(STANDARD)
     bench.result(job, "whole")
+    digest = bench.artifacts.put(b"not what a training writes today") if kept else "0" * 64
     bench.submit(job, "stopped")
     lease = bench.store.claim("c", "w", "cpu", 60_000)
     assert lease is not None
-    bench.store.renew(lease, "w", 60_000, checkpoint="0" * 64)
+    bench.store.renew(lease, "w", 60_000, checkpoint=digest)
     bench.store.release(lease, "w")
     bench.serve()
     whole, stopped = (bench.store.unit_results("default", name)[0] for name in ("whole", "stopped"))
