@@ -112,11 +112,11 @@ def main() -> int:
     rows = [measure(net, *case, arguments.rounds) for case in cases]
     print(f"BIM, torch {torch.__version__}, 1 thread, medians of {arguments.rounds} rounds")
     print(
-        f"{'N':>4} {'steps':>5} {'mode':<9} {'bare ms':>9} {'engine ms':>10} {'ratio':>6} {'by wall clock':>14} {'bound':>6}"
+        f"{'N':>4} {'steps':>6} {'mode':<9}{'bare ms':>9}{'engine ms':>10}{'ratio':>7}{'by wall clock':>14}{'bound':>6}"
     )
-    line = "{n:>4} {steps:>5} {mode:<9} {bare_cpu_ms:>9.2f} {engine_cpu_ms:>10.2f} {ratio:>6.3f} {wall_ratio:>14.3f} {bound!s:>6}"
     for row in rows:
-        print(line.format(**row))
+        case = "{n:>4} {steps:>6} {mode:<9}".format(**row)
+        print(case + "{bare_cpu_ms:9.2f}{engine_cpu_ms:10.2f}{ratio:7.3f}{wall_ratio:14.3f}{bound!s:>6}".format(**row))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     report = {"torch": torch.__version__, "machine": platform.machine(), "rows": rows}
     arguments.out.write_text(json.dumps(report, indent=2) + "\n")

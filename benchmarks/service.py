@@ -46,14 +46,15 @@ OUT = Path("out/benchmarks")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9, help="alternating rounds of each pair")
-    parser.add_argument("--floor-server", metavar="REDIS_URL", help=argparse.SUPPRESS)
+    parser.add_argument("--floor-server", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.floor_server:
-        asyncio.run(floor_server(arguments.floor_server))
+        asyncio.run(floor_server())
         return 0
     ratios: list[Ratio] = []
     with tempfile.TemporaryDirectory() as folder, LocalStack(workers=0, data_dir=folder) as stack:
-        settings = stack.store_settings
+        os.environ |= stack.store_environment
+        settings = StoreSettings.from_env()
         for measure in (create_job, submit_to_claim, transfers):
             for ratio in measure(stack.target, settings, arguments.rounds):
                 print(ratio.line(), flush=True)
@@ -85,15 +86,15 @@ def create_job(target: str, _: StoreSettings, rounds: int, calls: int = 60) -> I
 @contextmanager
 def floor() -> Iterator[str]:
     """A bare aio server in a process of its own; yields its address."""
-    command = [sys.executable, __file__, "--floor-server", os.environ["BENCH_REDIS_URL"]]
+    command = [sys.executable, __file__, "--floor-server"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip()
         process.terminate()
 
 
-async def floor_server(url: str) -> None:
-    redis = connect_async(StoreSettings(url))
+async def floor_server() -> None:
+    redis = connect_async(StoreSettings.from_env())
 
     async def set_one(body: bytes, context: object) -> bytes:
         del context
@@ -145,11 +146,9 @@ def bell_worker(settings: StoreSettings) -> Iterator[tuple[Path, Callable[[str],
         notes = Path(folder) / "notes"
         notes.touch()
         environment = os.environ | {
-            "SPARRING_REDIS_URL": os.environ["BENCH_REDIS_URL"],
             "BENCH_NOTES": str(notes),
             "PYTHONPATH": str(HERE),
         }
-        os.environ["SPARRING_REDIS_URL"] = os.environ["BENCH_REDIS_URL"]
         from workers.app import app
 
         quiet = ("-Q", "cpu", "--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "ERROR")

@@ -36,7 +36,7 @@ UNDEFENDED = "undefended"
 # others fill the second core.
 TRAININGS: dict[str, tuple[str, dict[str, Any], int]] = {
     UNDEFENDED: ("standard", {}, 10),
-    "pgd-trained": ("pgd_adversarial", {"epsilon": 0.2, "steps": 5, "epsilon_ramp": 0.4}, 14),
+    "pgd-trained": ("pgd_adversarial", {"epsilon": 0.2, "steps": 5}, 10),
     "fgsm-trained": ("fgsm_adversarial", {"epsilon": 0.25, "alpha": 0.5}, 10),
     "distilled": ("distillation", {"temperature": 20.0}, 10),
 }

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from redis import Redis, exceptions
+from redis.asyncio import BlockingConnectionPool
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
@@ -27,6 +28,8 @@ __all__ = ["BLOCK_S", "AsyncRedis", "MemoryGauge", "Redis", "connect", "connect_
 BLOCK_S = 5.0
 COMMAND_TIMEOUT_S = 5.0
 RETRIES = 3
+# Connections of one asyncio client; commands beyond them wait for one, as long as a command may take.
+POOL_SIZE = 64
 # New work and new bytes are refused above this share of the memory: what was accepted needs the rest to finish.
 ADMISSION_LIMIT = 0.8
 
@@ -41,7 +44,14 @@ def connect_async(settings: StoreSettings, *, blocking: bool = False) -> AsyncRe
     """The same for asyncio."""
     backoff = NoBackoff() if blocking else ExponentialWithJitterBackoff(base=0.05, cap=1.0)
     retry = AsyncRetry(backoff, 0 if blocking else RETRIES)
-    return AsyncRedis.from_url(settings.redis_url, retry=retry, **_options(settings, blocking=blocking))
+    pool = BlockingConnectionPool.from_url(
+        settings.redis_url,
+        max_connections=POOL_SIZE,
+        timeout=COMMAND_TIMEOUT_S,
+        retry=retry,
+        **_options(settings, blocking=blocking),
+    )
+    return AsyncRedis.from_pool(pool)
 
 
 def _options(settings: StoreSettings, *, blocking: bool) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""The Celery worker: `celery -A workers.app worker -Q cpu --without-gossip --without-mingle --without-heartbeat`.
+"""The Celery worker: `celery -A workers.app worker --without-gossip --without-mingle --without-heartbeat`.
 
 Celery starts one child process, hands it the bells, and starts another when it dies. What is worked on, and whether it
 was done, is decided by the leases (`workers.lease`). Only the child imports torch: the parent stays small, holds no
 thread that a fork could hurt, and survives a crash of the computation.
 
-    SPARRING_LANE=gpu ... -Q gpu      one such process for each GPU; it takes the first GPU that no other holds
+    SPARRING_LANE=gpu     one such process for each GPU; each takes the first GPU that no other holds
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit
 
 from celery import Celery
 from celery.signals import worker_init, worker_process_init, worker_process_shutdown, worker_shutting_down
@@ -37,12 +37,15 @@ DRAIN_VARIABLE = "SPARRING_DRAIN_FILE"
 
 
 def broker_url(settings: StoreSettings) -> str:
-    """The store's address as Celery takes it, password included."""
-    if settings.redis_password is None:
-        return settings.redis_url
+    """The store's address as Celery takes it: password included, and kombu's own word for a socket."""
     parts = urlsplit(settings.redis_url)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f":{quote(settings.redis_password, safe='')}@{host}"))
+    scheme = "redis+socket" if parts.scheme == "unix" else parts.scheme
+    where = parts.netloc
+    if settings.redis_password is not None:
+        user, _, host = where.rpartition("@")
+        where = f"{user.partition(':')[0]}:{quote(settings.redis_password, safe='')}@{host}"
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{scheme}://{where}{parts.path}{query}"
 
 
 def configuration(settings: WorkerSettings) -> dict[str, Any]:
@@ -58,7 +61,7 @@ def configuration(settings: WorkerSettings) -> dict[str, Any]:
             "health_check_interval": 15,
             "global_keyprefix": doorbell.KEY_PREFIX,
         },
-        "task_queues": [Queue(lane, routing_key=lane) for lane in doorbell.LANES],  # type: ignore[no-untyped-call]
+        "task_queues": [Queue(settings.lane, routing_key=settings.lane)],  # type: ignore[no-untyped-call]
         "task_default_queue": settings.lane,
         # Early ack: a message that is lost with its worker is rung again, one that is repeated finds nothing to claim.
         "task_acks_late": False,
@@ -80,6 +83,10 @@ def configuration(settings: WorkerSettings) -> dict[str, Any]:
         "worker_max_tasks_per_child": 10_000,
     }
 
+
+# A line for each bell says nothing that the lines for the units do not say.
+for chatty in ("celery.app.trace", "celery.worker.strategy"):
+    logging.getLogger(chatty).setLevel(logging.WARNING)
 
 app = Celery("sparring")
 app.conf.update(configuration(WorkerSettings.from_env()))

@@ -57,13 +57,13 @@ class _Aim:
 
     def gradient(self, model: Model, x: Tensor) -> Tensor:
         """Return the direction to climb; see `Goal`."""
-        return self.ascent(model, x).gradient
+        with torch.enable_grad():
+            return self.ascent(model, x).gradient
 
     def ascent(self, model: Model, x: Tensor) -> Ascent:
-        """Ask the model about `x` and differentiate the objective there."""
+        """Ask the model about `x` and differentiate the objective there; call with gradients enabled."""
         point = x.detach().requires_grad_()
-        with torch.enable_grad():
-            return self.slope(model(point), point)
+        return self.slope(model(point), point)
 
     def slope(self, logits: Tensor, point: Tensor) -> Ascent:
         """Differentiate the objective of logits that were computed from `point`, by `point` and by nothing else.

@@ -53,7 +53,10 @@ class Health:
             problem = f"the store does not answer within {PATIENCE_S:g} s"
         if (problem is None) is not self._serving:
             self._serving = problem is None
-            log.log(logging.INFO if self._serving else logging.WARNING, "%s", problem or "serving")
+            if problem is None:
+                log.info("serving")
+            else:
+                log.warning("not serving: %s", problem)
         await self._set(Status.SERVING if self._serving else Status.NOT_SERVING)
 
     async def drain(self) -> None:

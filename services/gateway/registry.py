@@ -6,10 +6,10 @@ import asyncio
 from typing import TypeVar
 
 from google.rpc import code_pb2, status_pb2
-from sparring.v1 import datasets_pb2, jobs_pb2, models_pb2
+from sparring.v1 import datasets_pb2, models_pb2
 
 from services.errors import FailedPrecondition, NotFound
-from services.gateway import catalog
+from services.gateway import catalog, render
 from services.gateway.names import did_you_mean
 from services.jobs.record import JobRecord
 from services.jobs.states import TERMINAL, State
@@ -41,7 +41,7 @@ class Registry:
             raise FailedPrecondition(
                 f"{name} is {record.state.name}; it has a model once it is SUCCEEDED", reason="MODEL_NOT_READY"
             )
-        return await self.model(jobs_pb2.JobResult.FromString(record.result).model.removeprefix("models/"))
+        return await self.model(render.result(record).model.removeprefix("models/"))
 
     async def dataset(self, identifier: str) -> datasets_pb2.Dataset:
         """Return a built-in, a mounted or an uploaded dataset by its id, in this order; raises NotFound."""

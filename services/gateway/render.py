@@ -32,7 +32,7 @@ def job(record: JobRecord, position: QueuePosition | None = None) -> jobs_pb2.Jo
     if record.error:
         message.error.CopyFrom(status_pb2.Status.FromString(record.error))
     if record.state is State.SUCCEEDED:
-        message.result.CopyFrom(jobs_pb2.JobResult.FromString(record.result))
+        message.result.CopyFrom(result(record))
     if record.state is State.QUEUED and position is not None:
         message.waiting.CopyFrom(waiting(record, position))
     return message
@@ -44,6 +44,14 @@ def summary(record: JobRecord, position: QueuePosition | None = None) -> jobs_pb
     message.ClearField("resolution")
     if message.HasField("result"):
         message.result.ClearField("rows")
+    return message
+
+
+def result(record: JobRecord) -> jobs_pb2.JobResult:
+    """Return what a job left; the model that it trained under the id it got, which may not be the one it asked for."""
+    message = jobs_pb2.JobResult.FromString(record.result)
+    if record.kind == "training" and record.registered:
+        message.model = f"models/{record.registered}"
     return message
 
 

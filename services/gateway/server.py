@@ -63,6 +63,9 @@ SERVICES = tuple(
 # Calls beyond this get RESOURCE_EXHAUSTED at once; each WatchJob is one.
 MAX_CONCURRENT_RPCS = 2000
 
+# A store that does not answer holds up the end for so long at most.
+CLOSING_S = 2.0
+
 GRPC_OPTIONS: tuple[tuple[str, int], ...] = (
     # Messages of clients: specs are small, chunks of uploads at most 2 MiB.
     ("grpc.max_receive_message_length", 4 << 20),
@@ -83,11 +86,12 @@ GRPC_OPTIONS: tuple[tuple[str, int], ...] = (
 
 
 async def _quietly(close: Callable[[], Awaitable[None]]) -> None:
-    """Close something on the store; at the end it matters no more whether the store can be reached."""
+    """Close something on the store; at the end it matters no more whether the store answers."""
     try:
-        await close()
-    except SparringError as error:
-        log.info("while stopping: %s", error.message)
+        async with asyncio.timeout(CLOSING_S):
+            await close()
+    except (SparringError, TimeoutError) as error:
+        log.info("while stopping: %s", error)
 
 
 class Gateway:
@@ -103,7 +107,17 @@ class Gateway:
         self._server: grpc.aio.Server
 
     async def start(self) -> str:
-        """Serve, and return the address; raises `UnsafeRedisError` where the store would lose what it is given."""
+        """Serve, and return the address.
+
+        Raises `UnsafeRedisError` where the store would lose what it is given, SettingsError for a port that is taken.
+        """
+        try:
+            return await self._start()
+        except BaseException:
+            await self._resources.aclose()
+            raise
+
+    async def _start(self) -> str:
         store_settings = self._settings.store
         redis = await self._resources.enter_async_context(connect_async(store_settings))
         blocking = await self._resources.enter_async_context(connect_async(store_settings, blocking=True))

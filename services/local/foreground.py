@@ -3,44 +3,56 @@
 from __future__ import annotations
 
 import signal
-import threading
 from pathlib import Path
+from typing import NoReturn
 
 from services.local.stack import LocalStack
 
+DEFAULT_PORT = 50051
+SIGNS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 BANNER = """
 Sparring is up.
 
-  address   {stack.target}
+  address   {target}
   workers   {workers}
-  data      {stack.folder}
-  logs      {stack.logs}
+  data      {folder}
+  logs      {logs}
 
 In another shell:
 
-  sparring datasets list
-  sparring train standard --architecture wong_cnn --dataset mnist10k --model-id first --wait
+{elsewhere}  sparring train standard --architecture wong_cnn --dataset mnist10k --model-id first --wait
   sparring attack fgsm --model first --dataset mnist10k --epsilon 0.25 --wait
 
 Ctrl-C stops it. Jobs that were accepted go on at the next start.
 """
 
 
-def up(workers: int = 2, data_dir: str | Path | None = None, port: int = 50051) -> None:
-    """Run the stack until SIGINT, SIGTERM or SIGHUP; raises StackError where it can't start."""
-    told_to_stop = threading.Event()
-    before = {
-        sign: signal.signal(sign, lambda *_: told_to_stop.set())
-        for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
+def up(workers: int = 2, data_dir: str | Path | None = None, port: int = DEFAULT_PORT) -> None:
+    """Run the stack until SIGINT, SIGTERM or SIGHUP; raises StackError where it can't start, or not go on."""
+    before = {sign: signal.signal(sign, _interrupt) for sign in SIGNS}
+    stack = LocalStack(workers, data_dir, port)
     try:
-        stack = LocalStack(workers, data_dir, port)
         print(f"Starting the store, the gateway and {workers} workers ...", flush=True)
         with stack:
-            print(BANNER.format(stack=stack, workers=workers), flush=True)
-            told_to_stop.wait()
-            print("Stopping: workers finish or give back what they hold ...", flush=True)
+            print(_banner(stack, workers, port), flush=True)
+            stack.watch()
+    except KeyboardInterrupt:
+        print("Stopped.", flush=True)
     finally:
         for sign, handler in before.items():
             signal.signal(sign, handler)
-    print("Stopped.", flush=True)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    """Once is enough: stopping takes as long as workers need to give back what they hold."""
+    for sign in SIGNS:
+        signal.signal(sign, signal.SIG_IGN)
+    print("Stopping; workers finish or give back what they hold ...", flush=True)
+    raise KeyboardInterrupt
+
+
+def _banner(stack: LocalStack, workers: int, port: int) -> str:
+    elsewhere = "" if port == DEFAULT_PORT else f"  export SPARRING_SERVER={stack.target}\n"
+    return BANNER.format(
+        target=stack.target, workers=workers, folder=stack.folder, logs=stack.logs, elsewhere=elsewhere
+    )

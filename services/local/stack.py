@@ -28,13 +28,14 @@ logger = logging.getLogger(__name__)
 
 GATEWAY = ("-m", "services.gateway")
 WORKER = (
-    *("-m", "celery", "-A", "workers.app", "worker", "-Q", "cpu", "-n", "{name}@%h", "--loglevel", "INFO"),
+    *("-m", "celery", "-A", "workers.app", "worker", "-n", "{name}@%h", "--loglevel", "INFO"),
     *("--without-gossip", "--without-mingle", "--without-heartbeat"),
 )
 TEND_S = 0.1
 START_S = 120.0
 STOP_S = 35.0
 DEATHS_AT_START = 3
+RESTART_WAITS_S = (0.5, 2.0, 8.0)
 
 
 class LocalStack:
@@ -70,6 +71,15 @@ class LocalStack:
         """The folder of the log files."""
         return self.folder / "logs"
 
+    @property
+    def store_environment(self) -> dict[str, str]:
+        """What tells a process, by `StoreSettings.from_env`, where this stack's store is."""
+        assert self._store is not None, "the stack has been started"
+        return {
+            "SPARRING_REDIS_URL": f"redis://127.0.0.1:{self._store.port}/0",
+            "SPARRING_REDIS_PASSWORD_FILE": str(self.folder / "redis-password"),
+        }
+
     def start(self) -> Self:
         """Start everything; returns when the gateway answers and every worker has been heard of."""
         self._resources.enter_context(data.held(self.folder))
@@ -91,6 +101,11 @@ class LocalStack:
         if self._thread.is_alive():
             self._thread.join()
         self._resources.close()
+
+    def watch(self) -> None:
+        """Wait for as long as the stack lives; raises StackError where its store can't be kept going."""
+        self._thread.join()
+        self._raise_failure()
 
     def scale(self, workers: int) -> None:
         """Have so many workers; those that are too many drain and end."""
@@ -150,25 +165,35 @@ class LocalStack:
             self._start_store()
             with self._lock:
                 self._programs["gateway"] = self._program("gateway", GATEWAY)
-        except Exception as error:  # noqa: BLE001 - whatever it is, `start` raises it
+            self._begun.set()
+            while not self._leaving.wait(TEND_S):
+                self._tend_once()
+        except Exception as error:  # noqa: BLE001 - whatever it is, `start` or `watch` raises it
             self._failure = error
-            return
         finally:
             self._begun.set()
-        while not self._leaving.wait(TEND_S):
-            self._tend_once()
-        with self._lock:
-            _end(list(self._programs.values()))
-        if self._store is not None:
-            self._store.stop()
+            with self._lock:
+                _end(list(self._programs.values()))
+            if self._store is not None:
+                self._store.stop()
 
     def _tend_once(self) -> None:
         if self._store is not None and self._store.process.poll() is not None:
             logger.warning("the store ended with %s; starting it again", self._store.process.returncode)
-            self._start_store()
+            self._restart_store()
         with self._lock:
             for program in self._programs.values():
                 program.tend()
+
+    def _restart_store(self) -> None:
+        """Start the store again; what keeps it from starting may pass, so it is tried a few times."""
+        for wait_s in RESTART_WAITS_S:
+            try:
+                return self._start_store()
+            except StackError as error:
+                logger.warning("the store does not start: %s", error)
+                self._leaving.wait(wait_s)
+        return self._start_store()
 
     def _start_store(self) -> None:
         password = data.secret(self.folder / "redis-password")

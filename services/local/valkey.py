@@ -7,15 +7,13 @@ locked while it lives: two servers never write the same files.
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +35,7 @@ save ""
 appendonly yes
 appendfsync always
 aof-use-rdb-preamble yes
+auto-aof-rewrite-min-size 256mb
 no-appendfsync-on-rewrite no
 stop-writes-on-bgsave-error yes
 maxmemory {maxmemory}
@@ -44,8 +43,9 @@ maxmemory-policy noeviction
 client-output-buffer-limit normal 256mb 64mb 60
 {password}
 """
-PR_SET_PDEATHSIG = 1
+# A server that was told to end may take so long to write what is pending.
 LOCK_WAIT_S = 10.0
+_TETHERED = (sys.executable, "-I", "-S", str(Path(__file__).with_name("tether.py")))
 
 
 class ValkeyError(RuntimeError):
@@ -107,13 +107,12 @@ def start(
     with _locked(folder / "valkey.lock") as lock, log.open("ab") as output:
         config = _write_config(folder, chosen, password, maxmemory)
         process = subprocess.Popen(
-            [str(_bundled() if binary is None else binary), str(config)],
+            [*_TETHERED, str(os.getpid()), str(_bundled() if binary is None else binary), str(config)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             pass_fds=(lock,),
             process_group=0,  # Ctrl-C in a shell stops its clients first; they call `stop`
-            preexec_fn=_end_with(os.getpid()),  # noqa: PLW1509 - two system calls, no lock and no import
         )
     credentials = "" if password is None else f":{quote(password, safe='')}@"
     server = ValkeyServer(f"redis://{credentials}127.0.0.1:{chosen}/0", chosen, log, process)
@@ -177,24 +176,10 @@ def _quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
-def _end_with(parent: int) -> Callable[[], None] | None:
-    """What the child does before it becomes the server: ask the kernel to end it when its parent is gone."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl
-
-    def prepare() -> None:
-        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return prepare
-
-
 def _await_ready(server: ValkeyServer, timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
     while server.process.poll() is None:
-        if _answers(server.url):
+        if _answers(server):
             return
         if time.monotonic() > deadline:
             server.kill()
@@ -203,11 +188,12 @@ def _await_ready(server: ValkeyServer, timeout_s: float) -> None:
     raise ValkeyError(f"the server ended with status {server.process.returncode}; see {server.log}")
 
 
-def _answers(url: str) -> bool:
-    with connect(StoreSettings(url), blocking=True) as redis:
+def _answers(server: ValkeyServer) -> bool:
+    """Whether this very server has loaded its data; another one may have been faster to take the port."""
+    with connect(StoreSettings(server.url), blocking=True) as redis:
         try:
             with translated():
-                info = redis.info("persistence")
+                info = redis.info()
         except Unavailable:
             return False
-        return not info["loading"]
+        return bool(info["process_id"] == server.pid) and not info["loading"]

@@ -30,7 +30,7 @@ def test_a_cancel_takes_effect_within_two_seconds(api, model: str) -> None:
 
 
 def test_a_cancelled_training_stops_and_can_be_taken_up_again(api) -> None:
-    spec = api.training(optimization=jobs_pb2.Optimization(epochs=40, batch_size=50))
+    spec = api.training(optimization=jobs_pb2.Optimization(epochs=20, batch_size=50))
     name = api.create(spec)
     api.until(name, lambda job: job.progress.fraction > 0.05)
     asked = time.monotonic()

@@ -86,7 +86,7 @@ def test_a_frozen_worker_s_late_result_is_not_taken(api, spec, expected: str) ->
 
 
 def test_a_training_that_is_killed_ends_with_the_same_weights(api) -> None:
-    spec = api.training(optimization=jobs_pb2.Optimization(epochs=12, batch_size=50), seed=3)
+    spec = api.training(optimization=jobs_pb2.Optimization(epochs=8, batch_size=50), seed=3)
     expected = api.models.GetModel(models_pb2.GetModelRequest(name=api.run(spec).result.model)).weights
     name = api.create(spec)
     api.until(name, lambda job: job.progress.fraction > 0.2)

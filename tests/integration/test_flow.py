@@ -100,7 +100,8 @@ def test_training_goes_on_from_another_model(api, model: str) -> None:
 
 
 def test_a_training_that_runs_away_says_so(api) -> None:
-    job = api.wait(api.create(api.training(mean=[0.5], std=[1e-38])))
+    wild = jobs_pb2.Optimization(epochs=2, learning_rate=100, optimizer=jobs_pb2.OPTIMIZER_SGD)
+    job = api.wait(api.create(api.training(std=[1e-20], optimization=wild)))
     assert job.state == Job.STATE_FAILED
     assert "learning_rate" in job.error.message
 

@@ -1,5 +1,6 @@
 """The door to Redis: how long it waits, and what the server's words become."""
 
+import asyncio
 import socket
 import threading
 import time
@@ -7,7 +8,7 @@ import time
 import pytest
 from redis import exceptions
 
-from services.connection import MemoryGauge, connect, connect_async, translated
+from services.connection import POOL_SIZE, MemoryGauge, connect, connect_async, translated
 from services.errors import ResourceExhausted, Unavailable
 from services.settings import StoreSettings
 
@@ -40,6 +41,13 @@ async def test_a_store_that_is_away_is_unavailable():
     async with connect_async(NOWHERE, blocking=True) as client:
         with pytest.raises(Unavailable), translated():
             await client.ping()
+
+
+async def test_more_commands_than_connections_wait_for_one_another(store_settings, async_redis):
+    await async_redis.set("many", b"1")
+    answers = await asyncio.gather(*(async_redis.get("many") for _ in range(500)))
+    assert answers == [b"1"] * 500
+    assert len(await async_redis.client_list()) <= POOL_SIZE + 5
 
 
 def test_a_password_is_taken_from_the_settings(redis_url):

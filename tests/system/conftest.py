@@ -2,7 +2,8 @@
 
 SPARRING_SYSTEM_MUST_RUN=1    fail instead (.ci/run)
 
-What the containers printed up to a failure is left in out/system/.
+What the containers printed up to a failure is left in out/system/. Images are kept, in `engine.CACHE` where the engine
+is our own: delete that folder to begin anew.
 """
 
 import os

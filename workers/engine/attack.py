@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Final
 
 import torch
@@ -58,21 +59,17 @@ def run_attack(
     recipe = look_up(plan, survivors_only=survivors_only)
     x, y, sample_ids = _checked(x, y, sample_ids)
     batches: list[dict[str, Tensor]] = []
-    with frozen(model):
+    with frozen(model), torch.enable_grad():
         network, device = _in_float32(model), device_of(model)
         for begin in range(0, len(x), batch_size):
             span = slice(begin, begin + batch_size)
-            ids, count = sample_ids[span], len(sample_ids[span])
-
-            def tick(restart: int, call: int, begin: int = begin, count: int = count) -> None:
-                done = (restart + call / recipe.calls) / recipe.restarts
-                monitor.tick((begin + count * done) / len(x), plan.name)
-
-            tick(0, 0)
+            ids = sample_ids[span]
+            tick = _ticker(monitor, plan.name, start=begin / len(x), step=len(ids) / len(x) / recipe.total_calls)
+            tick(0)
             seed_model_noise(seed, int(ids[0]), device)
             batch = Batch(x=x[span].to(device), y=y[span].to(device), sample_ids=ids, seed=seed, tick=tick)
             found = attack_batch(network, batch, recipe)
-            batches.append({name: values.to(x.device) for name, values in found.items()})
+            batches.append(found if device == x.device else {name: rows.to(x.device) for name, rows in found.items()})
     monitor.tick(1.0, plan.name)
     columns = _joined(batches, x)
     violations = int(columns.pop("violation").sum())
@@ -101,6 +98,15 @@ def _checked(x: Tensor, y: Tensor, sample_ids: Tensor) -> tuple[Tensor, Tensor, 
     return x.float(), y.long(), sample_ids.long().cpu()
 
 
+def _ticker(monitor: Monitor, name: str, *, start: float, step: float) -> Callable[[int], None]:
+    """Return what tells the monitor how far the work has come after so many gradients of a batch."""
+
+    def tick(calls: int) -> None:
+        monitor.tick(start + step * calls, name)
+
+    return tick
+
+
 def _joined(batches: list[dict[str, Tensor]], x: Tensor) -> dict[str, Tensor]:
     """Return the rows of all batches, by name; of no batch, columns of no row."""
     if len(batches) == 1:
@@ -117,9 +123,10 @@ def _joined(batches: list[dict[str, Tensor]], x: Tensor) -> dict[str, Tensor]:
 
 
 def _in_float32(model: nn.Module) -> Model:
-    """Return the model as a function of float32 inputs with float32 logits, whatever it computes in."""
-    parameter = next((p for p in model.parameters() if p.is_floating_point()), None)
-    dtype = torch.float32 if parameter is None else parameter.dtype
+    """Return the model as a function of float32 inputs, whatever it computes in."""
+    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+    if dtype == torch.float32:
+        return model
 
     def network(x: Tensor) -> Tensor:
         logits: Tensor = model(x.to(dtype))

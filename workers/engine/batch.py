@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from workers.attacks import least_likely
 from workers.engine.plan import Recipe
-from workers.engine.pursuit import Clean, Finished, Judged, Pursuit, look
+from workers.engine.pursuit import Clean, Finished, Judged, Pursuit, checked, look
 from workers.engine.seeds import generators, random_targets
 from workers.failures import Rejected
 from workers.goals import Model, Targeted, Untargeted
@@ -27,7 +26,7 @@ class Batch:
     y: Tensor  # (N,) int64
     sample_ids: Tensor  # (N,) int64, on the CPU
     seed: int
-    tick: Callable[[int, int], None]  # told before every gradient: the restart, and the gradients asked for in it
+    tick: Callable[[int], None]  # told before every gradient how many have been asked for
 
 
 class Found:
@@ -56,8 +55,7 @@ def attack_batch(model: Model, batch: Batch, recipe: Recipe) -> dict[str, Tensor
     """Attack N samples; returns every tensor of `AttackResult` by its name, and `violation` (N,) bool."""
     x, y = batch.x, batch.y
     point = x.detach().requires_grad_(recipe.starts_clean)
-    with torch.set_grad_enabled(recipe.starts_clean):
-        clean = look(model, point)
+    clean = checked(model(point).float(), x) if recipe.starts_clean else look(model, x)
     if int(y.max()) >= clean.shape[1]:
         raise Rejected("LABEL_OUT_OF_RANGE", f"label {int(y.max())}, but the model has {clean.shape[1]} classes")
     target = _target(recipe, clean, batch)
@@ -96,7 +94,8 @@ def _search(model: Model, batch: Batch, recipe: Recipe, aim: Untargeted | Target
         run = Pursuit(
             aim.select(rows),
             batch.x[rows],
-            partial(batch.tick, restart),
+            batch.tick,
+            calls=restart * recipe.calls,
             survivors_only=recipe.survivors_only,
             clean=clean if recipe.starts_clean else None,
         )

@@ -94,6 +94,11 @@ class Recipe:
         """Gradients that the attack asks for in one run."""
         return int(self.keywords.get("steps", 1))
 
+    @property
+    def total_calls(self) -> int:
+        """Gradients that it asks for in all its restarts."""
+        return self.restarts * self.calls
+
 
 def look_up(plan: AttackPlan, *, survivors_only: bool) -> Recipe:
     """Turn names into functions; raises `Rejected` for whatever could never run."""

@@ -11,10 +11,11 @@ from torch import Tensor
 from workers.failures import Rejected
 from workers.goals import Ascent, Model, Targeted, Untargeted
 
-# After how many steps to look at what they came to for the first time, and at most how many later. A look costs a dozen
-# small operations, the points since the last one are kept until then, and the device is waited for once.
-_FIRST_LOOK: Final = 4
-_LONGEST: Final = 8
+# After how many steps to look at what they came to for the first time, and at most how many later; in between their
+# points are kept. A look is a dozen small operations and a wait for the device: nothing for a batch, half a step for a
+# single sample, which therefore may go longer without.
+_FIRST_LOOK, _LONGEST = 4, 8
+_FIRST_LOOK_ALONE, _LONGEST_ALONE = 8, 32
 
 # The batch shrinks where at most this part of it is left: a few shapes per run, not one per step.
 _WORTHWHILE: Final = 0.75
@@ -41,8 +42,13 @@ class Clean(NamedTuple):
 
 
 def look(model: Model, x: Tensor) -> Tensor:
-    """Return the logits (N, K) of one forward; raises `Rejected` where they can't be judged."""
-    logits = model(x)
+    """Return the logits (N, K) of one forward without a graph; raises `Rejected` where they can't be judged."""
+    with torch.no_grad():
+        return checked(model(x).float(), x)
+
+
+def checked(logits: Tensor, x: Tensor) -> Tensor:
+    """Return the logits of `x` as they are; raises `Rejected` where they can't be judged."""
     if logits.ndim != 2 or len(logits) != len(x) or logits.shape[1] < 2:
         raise Rejected("BAD_LOGITS", f"the model must return logits (N, classes >= 2), not {tuple(logits.shape)}")
     if not torch.isfinite(logits).all():
@@ -68,6 +74,7 @@ class Pursuit:
         x: Tensor,
         tick: Callable[[int], None],
         *,
+        calls: int,
         survivors_only: bool,
         clean: Clean | None,
     ) -> None:
@@ -82,15 +89,15 @@ class Pursuit:
         self._live: Tensor | None = None  # rows that the model is still asked about; None: all
         self._tick, self._survivors_only, self._clean = tick, survivors_only, clean
         self._unread: list[tuple[Tensor, Tensor, Tensor]] = []  # points, logits, objectives of the last few steps
-        self._calls = 0
-        self._next_look = _FIRST_LOOK
+        self._calls, self._calls_before = 0, calls  # gradients asked for in this run, and in the runs before
+        self._next_look, self._longest = (_FIRST_LOOK, _LONGEST) if len(x) > 1 else (_FIRST_LOOK_ALONE, _LONGEST_ALONE)
         self._charged = 0
 
     def gradient(self, model: Model, x: Tensor) -> Tensor:
         """Return the direction to climb at `x`; see `goals.Goal`."""
-        self._tick(self._calls)
+        self._tick(self._calls_before + self._calls)
         if self._calls == self._next_look:
-            self._next_look += min(self._next_look, _LONGEST)
+            self._next_look += min(self._next_look, self._longest)
             self._read()
             if self._survivors_only:
                 self._dismiss(model)
@@ -134,20 +141,23 @@ class Pursuit:
             return self._live_aim.ascent(model, here)
         point, logits, rows = self._clean
         self._clean = None  # its graph can be used once
-        with torch.enable_grad():
-            ascent = self._aim.slope(logits[rows], point)
+        ascent = self._aim.slope(logits[rows], point)
         return ascent._replace(gradient=ascent.gradient[rows])
 
     def _read(self) -> None:
         """Enter the points of the last steps in the books: the first one at the goal, or the highest."""
         if not self._unread:
             return
-        points, logits, objectives = (torch.stack(column) for column in zip(*self._unread, strict=True))
+        points, logits, objectives = zip(*self._unread, strict=True)
         self._unread.clear()
-        scores = objectives.masked_fill(self._live_aim.reached(logits), torch.inf)  # (steps, n)
+        reached = self._live_aim.reached(torch.stack(logits))  # (steps, n)
+        scores = torch.stack(objectives).masked_fill_(reached, torch.inf)
         scores.nan_to_num_(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)  # max would choose NaN
         score, step = scores.max(dim=0)  # the first of equals
-        best = points[step, torch.arange(len(step), device=step.device)]
+        if len(step) == 1:
+            best = points[int(step)]
+        else:
+            best = torch.stack(points)[step, torch.arange(len(step), device=step.device)]
         if self._live is None:
             known_best, known_score = self._best, self._score
         else:
@@ -166,7 +176,7 @@ class Pursuit:
         if len(rows) - len(turned) > _WORTHWHILE * len(rows):
             return
         self._charge()
-        confirmed = self._aim.select(turned).reached(model(self._best[turned]))
+        confirmed = self._aim.select(turned).reached(look(model, self._best[turned]))
         self.forwards[turned] += 1
         self._score[turned[~confirmed]] = -torch.inf
         self._live = rows[self._score[rows] < torch.inf]

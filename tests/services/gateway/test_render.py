@@ -72,6 +72,12 @@ def test_a_failed_job_shows_its_error_and_a_succeeded_one_its_result():
     assert render.job(record(state=State.SUCCEEDED, result=RESULT.SerializeToString())).result == RESULT
 
 
+def test_a_trained_model_has_the_id_that_it_got():
+    fields = {"state": State.SUCCEEDED, "result": RESULT.SerializeToString(), "registered": "y"}
+    assert render.job(record(kind="training", **fields)).result.model == "models/y"
+    assert render.job(record(kind="attack", **fields)).result.model == "models/x"
+
+
 def test_a_list_leaves_resolution_and_rows_out():
     job = render.summary(record(state=State.SUCCEEDED, result=RESULT.SerializeToString()))
     assert not job.HasField("resolution")

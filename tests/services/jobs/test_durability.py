@@ -4,9 +4,10 @@ import threading
 import time
 
 import pytest
+from redis import exceptions
 
-from services.connection import connect
-from services.errors import SparringError
+from services.connection import connect, translated
+from services.errors import ResourceExhausted, SparringError
 from services.jobs.record import NewJob, Verdict
 from services.jobs.states import State
 from services.jobs.store import JobStore
@@ -81,6 +82,44 @@ def test_a_server_of_ours_is_durable_and_bounded(tmp_path, server_binary, passwo
         wanted |= {"maxmemory": "100000000", "bind": "127.0.0.1"}
         assert {name: redis.config_get(name)[name] for name in wanted} == wanted
         assert (tmp_path / "valkey.conf").stat().st_mode & 0o077 == 0
+
+
+def test_on_a_full_server_accepted_work_ends_and_new_work_is_refused(tmp_path, server_binary):
+    with start(tmp_path, maxmemory=20_000_000, binary=server_binary) as server:
+        settings = StoreSettings(server.url)
+        with connect(settings) as redis:
+            store = JobStore(redis, settings)
+            store.load_functions()
+            for number in range(3):
+                store.submit(new(f"j{number}"))
+            fill(redis)
+            with pytest.raises(ResourceExhausted), translated():
+                redis.set("one", b"more")
+            later = JobStore(redis, settings)
+            with pytest.raises(ResourceExhausted):
+                later.submit(new("refused"))
+            first = store.claim("c0", "w", "cpu", 60_000)
+            assert store.renew(first, "w", 60_000, progress={"fraction": 0.5}) is Verdict.OK
+            store.commit(first, "w", DIGEST, {})
+            closing = store.claim("c1", "w", "cpu", 60_000)
+            store.finish(closing, "w", b"result", None)
+            store.release(store.claim("c2", "w", "cpu", 60_000), "w")
+            store.cancel("default", "j1")
+            with pytest.raises(ResourceExhausted):
+                store.retry("default", "j1")
+            store.delete("default", "j0")
+            assert [record.id for record in store.list("default")] == ["j2", "j1"]
+            redis.delete("filling")
+            store.submit(new("again"))
+
+
+def fill(redis):
+    """Write until the server refuses."""
+    try:
+        while True:
+            redis.append("filling", bytes(100_000))
+    except exceptions.OutOfMemoryError:
+        return
 
 
 def new(job_id):

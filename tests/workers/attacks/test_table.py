@@ -15,7 +15,9 @@ MESSAGES = {field.name: field.message_type for field in attacks_pb2.Attack.DESCR
 
 
 def short_names(enum, prefix):
-    return {name.removeprefix(prefix).lower() for name in enum.DESCRIPTOR.values_by_name if not name.endswith("UNSPECIFIED")}
+    return {
+        name.removeprefix(prefix).lower() for name in enum.DESCRIPTOR.values_by_name if not name.endswith("UNSPECIFIED")
+    }
 
 
 def test_every_attack_of_the_contract_is_in_the_table_and_no_other():

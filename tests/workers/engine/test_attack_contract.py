@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import random
 
@@ -11,7 +12,6 @@ import torch
 from torch import nn
 
 from workers.engine.attack import AttackPlan, GoalSpec, run_attack
-from workers.engine.frozen import frozen
 from workers.failures import Interrupted
 
 ITERATED = {"steps": 5, "step_size": 0.05}
@@ -36,8 +36,8 @@ IDS = torch.arange(7)
 def samples(fussy):
     """Seven samples, of which the model is right about five."""
     x = torch.rand(7, 1, 6, 6, generator=torch.Generator().manual_seed(0))
-    with frozen(fussy):
-        y = fussy(x).argmax(dim=1)
+    with torch.no_grad():
+        y = copy.deepcopy(fussy).eval()(x).argmax(dim=1)
     y[5:] = (y[5:] + 1) % 5
     return x, y
 
@@ -177,15 +177,20 @@ def test_trap_21_epsilon_zero_returns_a_copy(small_net, pictures):
 
 
 def test_trap_12_19_the_model_is_called_whole_and_in_eval_mode(small_net, pictures):
-    """Hooks on the container run, and no module ever sees train mode."""
+    """Hooks on the container run, no module ever sees train mode, and no parameter asks for a gradient."""
     x, y = pictures
     modes, model = [], small_net.train()
-    model.register_forward_pre_hook(lambda module, inputs: modes.append([m.training for m in module.modules()]))
+
+    def note(module, inputs):
+        modes.append([m.training for m in module.modules()] + [p.requires_grad for p in module.parameters()])
+
+    model.register_forward_pre_hook(note)
     plan = AttackPlan(name="fgsm", epsilon=0.1)
     run_attack(model, x, y, plan, sample_ids=torch.arange(32), seed=0, batch_size=32)
     assert len(modes) == 2
     assert not any(any(seen) for seen in modes)
-    assert model.training
+    assert all(module.training for module in model.modules())
+    assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 def test_trap_03_no_weight_gradient_is_ever_computed(small_net, pictures):

@@ -1,0 +1,47 @@
+"""Which device a worker takes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from workers.run import device
+
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Two GPUs that are names only, and a folder of locks of their own."""
+    monkeypatch.setattr(device.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(device, "_held", [])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=f"gpu-{index}"))
+    yield
+    for descriptor in device._held:
+        os.close(descriptor)
+
+
+@pytest.mark.usefixtures("gpus")
+def test_each_worker_takes_a_gpu_of_its_own_and_one_that_ends_gives_it_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [device._free_gpu().index, device._free_gpu().index] == [0, 1]
+
+    def first_ends(_: float) -> None:
+        os.close(device._held.pop(0))
+
+    monkeypatch.setattr(device.time, "sleep", first_ends)
+    assert device._free_gpu().index == 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_worker_without_a_gpu_says_so() -> None:
+    with pytest.raises(RuntimeError, match="torch sees no GPU"):
+        device._free_gpu()
+
+
+def test_a_processor_has_a_name() -> None:
+    assert device._processor()
