@@ -96,6 +96,8 @@ def artifact_store(job_store: JobStore, redis: Redis, store_settings: StoreSetti
 @pytest.fixture
 async def async_artifact_store(
     job_store: JobStore, async_redis: AsyncRedis, store_settings: StoreSettings
-) -> AsyncArtifactStore:
+) -> AsyncIterator[AsyncArtifactStore]:
     """The same for asyncio."""
-    return AsyncArtifactStore(async_redis, store_settings)
+    store = AsyncArtifactStore(async_redis, store_settings)
+    yield store
+    await store.aclose()

@@ -20,7 +20,13 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from celery import Celery
-from celery.signals import worker_init, worker_process_init, worker_process_shutdown, worker_shutting_down
+from celery.signals import (
+    worker_init,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_shutdown,
+    worker_shutting_down,
+)
 from kombu.entity import Queue
 
 from services.artifacts.store import ArtifactStore
@@ -109,6 +115,12 @@ def _agree_on_the_sign(**_: object) -> None:
 def _give_the_sign(**_: object) -> None:
     """In the parent, at SIGTERM: Celery waits for the child's task to end, and this makes it end soon."""
     Drain(Path(os.environ[DRAIN_VARIABLE])).request()
+
+
+@worker_shutdown.connect  # type: ignore[untyped-decorator]
+def _take_away_the_sign(**_: object) -> None:
+    """In the parent, once the child's task has ended."""
+    Drain(Path(os.environ[DRAIN_VARIABLE])).clear()
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]

@@ -1,4 +1,8 @@
-"""The artifacts in Redis, for the gateway: resumable uploads, reads that run ahead, hashing off the event loop."""
+"""The artifacts in Redis, for the gateway: resumable uploads, reads that run ahead, hashing off the event loop.
+
+Chunks are read by threads with connections of their own: there a chunk is copied less often than on its way through
+asyncio, and is compared with its digest where it arrives, so a download keeps more than one core busy.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import asyncio
 import uuid
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,20 +18,25 @@ from services.artifacts import calls
 from services.artifacts.calls import ArtifactInfo, Manifest
 from services.artifacts.digest import CHUNK_BYTES, chunk_count
 from services.artifacts.uploads import Upload
-from services.connection import AsyncRedis, MemoryGauge, translated
+from services.connection import AsyncRedis, MemoryGauge, connect, translated
 from services.errors import DataLoss, OutOfRange
 from services.settings import StoreSettings
 
 # Uploads that one gateway keeps in mind, 1 MiB each at the most; the one that was quiet longest has to be resumed.
 UPLOADS_IN_MIND = 256
+# Threads that read for all downloads, and chunks that one download has on their way or waiting.
+THREADS = 4
+AHEAD = 2
 
 
 class AsyncArtifactStore:
     """What the gateway reads and writes. New bytes are refused where the store is too full for them."""
 
-    def __init__(self, redis: AsyncRedis, settings: StoreSettings | None = None) -> None:
+    def __init__(self, redis: AsyncRedis, settings: StoreSettings) -> None:
         self._redis = redis
-        self._settings = StoreSettings() if settings is None else settings
+        self._reading = connect(settings)
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sparring-artifacts")
+        self._settings = settings
         self._gauge = MemoryGauge(self._settings)
         self._ttl_ms = round(self._settings.artifact_ttl_s * 1000)
         self._uploads: OrderedDict[str, Upload] = OrderedDict()
@@ -34,6 +44,11 @@ class AsyncArtifactStore:
     async def _execute(self, command: tuple[Any, ...]) -> Any:
         with translated():
             return await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
+
+    async def aclose(self) -> None:
+        """Close the connections of its own; the client that it was given is its owner's."""
+        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+        self._reading.close()
 
     async def usage(self) -> float:
         """The share of the store's memory that is in use, 0 to 1; 0 where it has no limit."""
@@ -178,25 +193,23 @@ class AsyncArtifactStore:
             yield low, data if high - low == len(data) else data[low - start : high - start]
 
     async def _chunks(self, manifest: Manifest, indices: range) -> AsyncIterator[tuple[int, bytes]]:
-        """While one chunk is with the caller, the next is compared with its digest and the one after it fetched."""
+        """While one chunk is with the caller, the next ones are fetched and compared with their digests."""
         loop = asyncio.get_running_loop()
-        checking: deque[tuple[int, asyncio.Future[bytes]]] = deque()
-        fetching = asyncio.ensure_future(self._fetch(manifest, indices[0]))
+        coming: deque[tuple[int, asyncio.Future[bytes]]] = deque()
         try:
             for index in indices:
-                data = await fetching
-                if index + 1 in indices:
-                    fetching = asyncio.ensure_future(self._fetch(manifest, index + 1))
-                checking.append((index, loop.run_in_executor(None, manifest.check, index, data)))
-                if len(checking) > 1:
-                    number, checked = checking.popleft()
-                    yield number, await checked
-            for number, checked in checking:
-                yield number, await checked
+                coming.append((index, loop.run_in_executor(self._threads, self._fetch, manifest, index)))
+                if len(coming) > AHEAD:
+                    number, chunk = coming.popleft()
+                    yield number, await chunk
+            while coming:
+                number, chunk = coming.popleft()
+                yield number, await chunk
         finally:
-            fetching.cancel()
-            await asyncio.gather(fetching, *(checked for _, checked in checking), return_exceptions=True)
+            for _, chunk in coming:
+                chunk.cancel()
 
-    async def _fetch(self, manifest: Manifest, index: int) -> bytes | None:
-        data: bytes | None = await self._execute(("GET", calls.chunk_key(manifest.sha256, index)))
-        return data
+    def _fetch(self, manifest: Manifest, index: int) -> bytes:
+        with translated():
+            data: bytes | None = self._reading.get(calls.chunk_key(manifest.sha256, index))
+        return manifest.check(index, data)

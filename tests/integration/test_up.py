@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -23,7 +24,8 @@ CODE = "import sys; from services.local import up; up(workers=1, data_dir=sys.ar
 def running(folder: Path, port: int) -> Iterator[subprocess.Popen[str]]:
     """`sparring up`, once it says that it is."""
     command = [sys.executable, "-c", CODE, str(folder), str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    environment = os.environ | {"SPARRING_LEASE_S": "4"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     assert process.stdout is not None
     try:
         lines = []

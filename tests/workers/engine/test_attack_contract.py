@@ -253,3 +253,13 @@ def test_the_monitor_hears_every_gradient_and_fractions_rise_to_one(fussy, sampl
     assert listener.fractions[0] == 0
     assert listener.fractions[-1] == 1
     assert listener.messages == {plan.name}
+
+
+def test_the_monitor_hears_of_batches_in_which_nothing_is_attacked(small_net, pictures):
+    """A model that is wrong everywhere leaves no gradient to tick at, and must be stoppable all the same."""
+    x, y = pictures
+    listener = Listener()
+    plan = AttackPlan(name="fgsm", epsilon=0.1)
+    ids = torch.arange(32)
+    run_attack(small_net, x, (y + 1) % 6, plan, sample_ids=ids, seed=0, batch_size=8, monitor=listener)
+    assert listener.fractions == [0, 0.25, 0.5, 0.75, 1]

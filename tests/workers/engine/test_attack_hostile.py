@@ -254,10 +254,12 @@ def test_trap_05_20_inputs_just_outside_are_clipped_and_others_refused(small_net
     """1 + 1e-7 is rounding; 1.1, -0.4 or 255 is a mistake, and the message says what was found."""
     x, y = pictures
     nearly = x.clone()
-    nearly[0, 0, 0, 0], nearly[0, 0, 0, 1] = 1 + 5e-7, -5e-7
+    nearly[:, 0, 0, 0], nearly[:, 0, 0, 1] = 1 + 5e-7, -5e-7
+    y = torch.where(torch.arange(32) < 16, y, (y + 1) % 6)  # half of them are not attacked and come back as they are
     result = run(small_net, nearly, y)
     assert result.violations == 0
     assert result.x_adv.min() >= 0
+    assert result.x_adv.max() <= 1
     for wrong, found in ((x + 0.1, "to 1.0"), (x - 0.4, "-0.3"), (255 * x, "to 25")):
         with pytest.raises(Rejected, match=found) as caught:
             run(small_net, wrong, y)

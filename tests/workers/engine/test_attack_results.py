@@ -165,8 +165,10 @@ def test_success_does_not_fall_with_epsilon_steps_and_restarts(small_net, pictur
     assert by_epsilon == sorted(by_epsilon)
     assert (by_epsilon[0], by_epsilon[-1]) == (0, 1)
     assert 0.1 < by_epsilon[2] < 0.9
-    by_restarts = [rate(epsilon=0.012, steps=3, restarts=restarts) for restarts in (1, 2, 5, 10)]
+    weak = {"epsilon": 0.06, "steps": 1, "step_size": 0.005}  # the start decides
+    by_restarts = [rate(**weak, restarts=restarts) for restarts in (1, 2, 5, 20)]
     assert by_restarts == sorted(by_restarts)
+    assert by_restarts[0] < by_restarts[-1]
     step = {"epsilon": 0.012, "step_size": 0.002, "random_start": False}
     by_steps = [rate(steps=steps, **step) for steps in (1, 2, 5, 20)]
     assert by_steps == sorted(by_steps)
