@@ -211,5 +211,5 @@ class AsyncArtifactStore:
 
     def _fetch(self, manifest: Manifest, index: int) -> bytes:
         with translated():
-            data: bytes | None = self._reading.get(calls.chunk_key(manifest.sha256, index))
+            data: Any = self._reading.get(calls.chunk_key(manifest.sha256, index))
         return manifest.check(index, data)

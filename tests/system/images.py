@@ -74,7 +74,7 @@ def pip_settings() -> PipSettings:
 
 
 def base_images(engine: Engine) -> dict[str, str]:
-    """Make the base images where that is possible; return the variables of docker-compose.yml that choose them."""
+    """Make the base images where that is possible; return the variables that choose them."""
     if os.geteuid() != 0 or shutil.which("debootstrap") is None:
         return {}
     if not engine.has_image(DEBIAN):
@@ -83,10 +83,11 @@ def base_images(engine: Engine) -> dict[str, str]:
     certificates = {"ca-certificates.crt": CERTIFICATES} if CERTIFICATES.exists() else {}
     build(engine, PYTHON, PYTHON_DOCKERFILE, texts={"pip.conf": settings.text()}, files=certificates)
     build(engine, REDIS, REDIS_DOCKERFILE)
-    variables = {"SPARRING_PYTHON_IMAGE": PYTHON, "SPARRING_REDIS_IMAGE": REDIS}
+    variables = {"SPARRING_PYTHON_IMAGE": PYTHON, "SPARRING_REDIS_IMAGE": REDIS, "SPARRING_SYSTEM_WORKER_BASE": PYTHON}
     if settings.wheels:
         wheels = {f"wheels/{wheel.name}": wheel for wheel in settings.wheels}
         build(engine, PYTHON_WHEELS, WHEELS_DOCKERFILE, files=wheels)
+        variables["SPARRING_SYSTEM_WORKER_BASE"] = PYTHON_WHEELS
     return variables
 
 

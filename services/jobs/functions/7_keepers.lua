@@ -81,6 +81,9 @@ end
 local function ring_missing(_, args)
   local lane, now = args[1], now_ms()
   local workers = live('workers', lane, now)
+  if workers == 0 then
+    return 0
+  end
   local missing = ready_units({'any', lane}, workers) - redis.call('LLEN', 'sparring:cel:' .. lane)
   for _ = 1, missing do
     push_bell(lane)
