@@ -4,7 +4,9 @@ Starts an embedded stack of its own, and measures each thing and its floor in al
 
     CreateJob                against a bare unary call whose handler does one fsynced SET
     submit to claim          against Celery's publish to start, through the same worker process
-    download, upload         of 100 MiB, against the bare loop of 1 MiB GETs, or SETs, on the same store
+    upload                   of 100 MiB, against the bare loop of 1 MiB SETs on the same store
+    download                 of 100 MiB, against the bare loop of 1 MiB GETs, and against that loop behind a bare gRPC
+                             stream, which is what grpcio itself leaves of it
     the engine's BIM         against a bare loop of forward and input gradient (benchmarks/engine.py)
 
 Prints medians and ratios, writes out/benchmarks/service.json, and ends with 1 if a bar was missed.
@@ -22,7 +24,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -101,7 +103,15 @@ async def floor_server() -> None:
         await redis.set("bench:floor", body)
         return b"ok"
 
-    handlers = {"Set": grpc.unary_unary_rpc_method_handler(set_one)}
+    async def get_all(body: bytes, context: object) -> AsyncIterator[bytes]:
+        del body, context
+        for number in range(SIZE_MIB):
+            yield await redis.get(f"bench:{number}")
+
+    handlers = {
+        "Set": grpc.unary_unary_rpc_method_handler(set_one),
+        "GetAll": grpc.unary_stream_rpc_method_handler(get_all),
+    }
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("floor.Floor", handlers),))
     port = server.add_insecure_port("127.0.0.1:0")
@@ -200,20 +210,27 @@ def transfers(target: str, settings: StoreSettings, rounds: int) -> Iterator[Rat
         for number in range(SIZE_MIB):
             assert len(redis.get(f"bench:{number}") or b"") == MIB
 
-    with sparring.connect(target) as client:
-        up, up_floor, down, down_floor = [], [], [], []
+    with floor() as port, grpc.insecure_channel(port) as bare, sparring.connect(target) as client:
+        stream = bare.unary_stream("/floor.Floor/GetAll")
+
+        def stream_all() -> None:
+            assert sum(len(message) for message in stream(b"")) == SIZE_MIB * MIB
+
+        up, up_floor, down, down_floor, stream_floor = [], [], [], [], []
         for number in range(rounds):
             data = bytes([number]) + os.urandom(SIZE_MIB * MIB - 1)
             name = f"artifacts/{hashlib.sha256(data).hexdigest()}"
             up_floor.append(clock(set_all))
             up.append(clock(lambda data=data: client.artifacts.upload(data)))
             down_floor.append(clock(get_all))
+            stream_floor.append(clock(stream_all))
             down.append(clock(lambda name=name: client.artifacts.read(name)))
             client.artifacts.delete(name)
         for number in range(SIZE_MIB):
             redis.delete(f"bench:{number}")
     yield compare("upload of 100 MiB, speed against the bare loop of SETs", up, up_floor, at_least=0.6)
     yield compare("download of 100 MiB, speed against the bare loop of GETs", down, down_floor, at_least=0.6)
+    yield compare("  ... against that loop behind a bare gRPC stream", down, stream_floor, at_least=0.6)
 
 
 def alternate(rounds: int, calls: int, *things: Callable[[], object]) -> list[list[float]]:

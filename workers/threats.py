@@ -25,7 +25,7 @@ Generators = torch.Generator | Sequence[torch.Generator]
 TOLERANCE: Final = 1e-6
 
 # Rounds of the search for L2's scale. Each one is exact for the pixels that were clipped in the round before.
-_ROUNDS: Final = 6
+_ROUNDS: Final = 3
 
 # Below every length that matters, above 0: keeps 0 / 0 out of epsilon = 0.
 _TINY: Final = 1e-30
@@ -104,7 +104,7 @@ class L2:
 
     def around(self, x: Tensor) -> Region:
         """Return the part of the Euclidean ball that is in the box."""
-        return _CutBall(self.epsilon, x)
+        return _CutBall(self.epsilon, x, -x.flatten(1), 1 - x.flatten(1))
 
     def steepest(self, gradient: Tensor) -> Tensor:
         """Return gradient / |gradient|, divided by its largest entry first: the square of 1e-30 is 0 in float32."""
@@ -120,28 +120,31 @@ class L2:
 
 @dataclass(frozen=True, eq=False)
 class _CutBall:
-    """The Euclidean ball around x, cut with the box."""
+    """The Euclidean ball around x, cut with the box: a change of pixel i is in [-x_i, 1 - x_i]."""
 
     epsilon: float
     x: Tensor
+    low: Tensor  # (N, D)
+    high: Tensor  # (N, D)
 
     def project(self, point: Tensor) -> Tensor:
-        """Return x + clip(s (point - x), -x, 1 - x), with the largest s <= 1 whose length is at most epsilon.
+        """Return x + clip(s delta, -x, 1 - x), delta = point - x, with the largest s <= 1 of length at most epsilon.
 
         That is the nearest point of ball and box together (the KKT conditions of the projection); clipping after
         scaling, as is usual, throws away the length that the box cuts off. s is found from below: with C the pixels
-        clipped so far, s^2 = (epsilon^2 - |clipped_C|^2) / |rest|^2, so every round stays inside the ball.
+        clipped so far, s^2 = (epsilon^2 - |clipped_C|^2) / |delta_rest|^2, so every round stays inside the ball.
         """
-        delta, low, high = point - self.x, -self.x, 1 - self.x
-        scale = (self.epsilon / _length(delta).clamp_min(_TINY)).clamp_max(1)  # (N, 1, ...)
+        delta = (point - self.x).flatten(1)  # (N, D)
+        edge = torch.where(delta >= 0, self.high, self.low)  # where the box ends in delta's direction
+        clipped_from = (edge / delta).abs_()  # the scale from which on a pixel is clipped; NaN where it can't move
+        delta2, edge2 = delta.square(), edge.square()
+        scale = (self.epsilon / delta2.sum(dim=1, keepdim=True).sqrt_().clamp_min_(_TINY)).clamp_max_(1)  # (N, 1)
         for _ in range(_ROUNDS):
-            scaled = delta * scale
-            free = (scaled >= low) & (scaled <= high)
-            rest = _length(delta * free)
-            spent = _length(scaled.clamp_(low, high).masked_fill_(free, 0))
-            room = (self.epsilon**2 - spent.square()).clamp_min_(0).sqrt_()
-            scale = torch.where(rest > 0, (room / rest).clamp_max(1), scale)
-        return torch.clamp(delta * scale, low, high).add_(self.x).clamp_(0, 1)
+            free = clipped_from >= scale
+            room = (self.epsilon**2 - edge2.masked_fill(free, 0).sum(dim=1, keepdim=True)).clamp_min_(0)
+            rest = delta2.masked_fill(~free, 0).sum(dim=1, keepdim=True)
+            scale = torch.where(rest > 0, (room / rest).sqrt_().clamp_max_(1), scale)
+        return torch.clamp(delta.mul_(scale), self.low, self.high).view(self.x.shape).add_(self.x).clamp_(0, 1)
 
     def random(self, generator: Generators) -> Tensor:
         """Return x + epsilon r v, v uniform on the sphere and r = U(0, 1)^(1/D), which is uniform in the ball."""

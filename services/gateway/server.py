@@ -123,6 +123,7 @@ class Gateway:
         blocking = await self._resources.enter_async_context(connect_async(store_settings, blocking=True))
         store = AsyncJobStore(redis, store_settings)
         artifacts = AsyncArtifactStore(redis, store_settings)
+        self._resources.push_async_callback(artifacts.aclose)
         watcher = Watcher(blocking)
         self._resources.push_async_callback(_quietly, watcher.aclose)
         self._streams = Streams(store, watcher)

@@ -200,7 +200,7 @@ class LocalStack:
         data.secret(self.folder / "page-token-key")
         port = None if self._store is None else self._store.port
         try:
-            self._store = valkey.start(self.folder / "store", port=port, password=password)
+            self._store = valkey.start(self.folder / "store", port=port, password=password, maxmemory=_memory_bytes())
         except valkey.ValkeyError as error:
             raise StackError(str(error)) from error
 
@@ -220,6 +220,11 @@ class LocalStack:
             "PYTHONUNBUFFERED": "1",
         }
         return Program(name, arguments, environment, self.logs / f"{name}.log", self.folder)
+
+
+def _memory_bytes() -> int:
+    """A quarter of this machine's memory; the gateway refuses new work above 80 % of that."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
 
 
 def _end(programs: list[Program]) -> None:

@@ -88,9 +88,10 @@ def test_the_same_seed_trains_the_same_bytes(api, model: str) -> None:
 def test_two_trainings_under_one_name_both_keep_their_model(api) -> None:
     short = jobs_pb2.Optimization(epochs=1, batch_size=50)
     names = [api.create(api.training(model_id="wanted", optimization=short, seed=seed)) for seed in (1, 2)]
-    made = {api.wait(name).result.model for name in names}
-    assert "models/wanted" in made
-    assert len(made) == 2
+    made = {name: api.wait(name).result.model for name in names}
+    assert "models/wanted" in made.values()
+    for name, model in made.items():
+        assert api.models.GetModel(models_pb2.GetModelRequest(name=model)).job == name
 
 
 def test_training_goes_on_from_another_model(api, model: str) -> None:

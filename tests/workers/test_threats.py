@@ -39,6 +39,14 @@ def test_projection_ends_in_ball_and_box_and_stays_there(norm, epsilon, shape):
     assert torch.allclose(region.project(projected), projected, atol=1e-6)
 
 
+def test_l2_projection_of_pixels_that_do_not_move_or_move_by_minus_zero():
+    """0 / 0 and 1 / -0 stand in the way of the scale; neither pixel may count as clipped."""
+    x = torch.tensor([[0.0, 0.0, 1.0, 0.5, 0.5, 0.5]])
+    point = torch.tensor([[-0.0, 0.0, 1.0, 0.5, 1.3, -0.1]])
+    projected = L2(0.5).around(x).project(point)
+    assert torch.allclose(projected, torch.tensor([[0.0, 0.0, 1.0, 0.5, 0.9, 0.2]]), atol=1e-6)
+
+
 @pytest.mark.parametrize("norm", NORMS)
 def test_nothing_valid_is_nearer_than_the_projection(norm):
     """Against many random points of ball and box, and against points near the projection itself."""

@@ -111,17 +111,17 @@ class Heartbeat:
         if self._stop is not None:
             raise self._stop
 
-    def insist(self, call: Callable[[], Result]) -> Result:
+    def insist(self, call: Callable[[], Result], *, wait_if_full: bool = True) -> Result:
         """Call the store until it answers, as long as the lease is held: an outage must not cost the work done.
 
-        A store that is full is waited for too, but for ten minutes only.
+        A store that is full is waited for too, unless told otherwise, but for ten minutes only.
         """
-        give_up = monotonic() + self._limits.full_s
+        give_up = monotonic() + (self._limits.full_s if wait_if_full else 0.0)
         while True:
             try:
                 return call()
             except (Unavailable, ResourceExhausted) as error:
-                if isinstance(error, ResourceExhausted) and monotonic() > give_up:
+                if isinstance(error, ResourceExhausted) and monotonic() >= give_up:
                     raise
                 logger.warning("the store does not take it, trying again: %s", error)
             except StaleToken as error:

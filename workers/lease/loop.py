@@ -78,12 +78,14 @@ class Worker:
         logger.info("%s/%d %s after %.3f s", lease.job_id, lease.unit, type(outcome).__name__.lower(), took)
 
     def _write_down(self, heartbeat: Heartbeat, lease: Lease, outcome: Outcome) -> None:
-        """Tell the store; an outcome that it refuses, e.g. as every name is taken, fails the job."""
+        """Tell the store; an outcome that it refuses, and for which there is no other, fails the job."""
         try:
             heartbeat.insist(lambda: self._tell(lease, outcome))
         except (AlreadyExists, FailedPrecondition) as error:
-            refused = Failed(status(error.reason, error.message).SerializeToString())
-            heartbeat.insist(lambda: self._tell(lease, refused))
+            instead: Outcome | None = outcome.otherwise if isinstance(outcome, Finished) else None
+            if instead is None:
+                instead = Failed(status(error.reason, error.message).SerializeToString())
+            self._write_down(heartbeat, lease, instead)
 
     def _tell(self, lease: Lease, outcome: Outcome) -> None:
         worker = self.presence.record.id

@@ -25,10 +25,14 @@ class Committed:
 
 @dataclass(frozen=True)
 class Finished:
-    """The closing unit is done, and so is the job; `result` is a serialized JobResult."""
+    """The closing unit is done, and so is the job; `result` is a serialized JobResult.
+
+    `otherwise` is what to write down where the name of `registration` was taken meanwhile.
+    """
 
     result: bytes
     registration: Registration | None = None
+    otherwise: Finished | None = None
 
 
 @dataclass(frozen=True)

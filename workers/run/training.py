@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
+from functools import partial
 
-from sparring.v1 import models_pb2
+from sparring.v1 import jobs_pb2, models_pb2
 
-from services.errors import NotFound, SparringError
+from services.errors import InvalidArgument, NotFound, ResourceExhausted, SparringError
 from services.jobs.record import Registration
 from workers.defenses import DEFENSES
 from workers.engine.train import Optimization, TrainResult, train
@@ -48,12 +50,37 @@ def close_training(unit: Unit) -> Finished:
     weights = unit.results()[0].digest
     content = unit.fetch(weights, "the trained weights")
     model = load(content, _signature(unit)).to(unit.context.device)
-    registration = _registration(unit, model, weights)
-    name = models_pb2.Model.FromString(registration.record).name
-    result = judge(unit, model, name, weights)
-    result.model = name
-    file = f"{messages.bare(name)}.safetensors"
-    result.artifacts.add(role="weights", artifact=f"artifacts/{weights}", size_bytes=len(content), filename=file)
+    own, asked = unit.lease.job_id, unit.job.training.model_id
+    name = own if asked == "" or _taken(unit, asked) else asked
+    result = judge(unit, model, f"models/{name}", weights)
+    artifact = jobs_pb2.JobArtifact(role="weights", artifact=f"artifacts/{weights}", size_bytes=len(content))
+    result.artifacts.append(artifact)
+    # Another training may take the name until this one is written down; then the model gets the job's.
+    otherwise = _finished(unit, model, result, own) if name != own else None
+    return replace(_finished(unit, model, result, name), otherwise=otherwise)
+
+
+def _finished(unit: Unit, model: Classifier, judged: jobs_pb2.JobResult, name: str) -> Finished:
+    """The end of the training with the model under this name."""
+    result = jobs_pb2.JobResult()
+    result.CopyFrom(judged)
+    result.model = f"models/{name}"
+    for row in result.rows:
+        row.model = result.model
+    weights = next(artifact for artifact in result.artifacts if artifact.role == "weights")
+    weights.filename = f"{name}.safetensors"
+    record = models_pb2.Model(
+        name=result.model,
+        state=models_pb2.Model.STATE_READY,
+        signature=messages.signature_message(model.signature),
+        weights=weights.artifact,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        job=unit.name,
+        defense=messages.chosen(unit.job.training.defense)[0],
+    )
+    record.create_time.GetCurrentTime()
+    pins = (messages.bare(weights.artifact),)
+    registration = Registration(kind="model", id=name, record=record.SerializeToString(deterministic=True), pins=pins)
     return Finished(result.SerializeToString(deterministic=True), registration)
 
 
@@ -83,8 +110,15 @@ class _Keeper:
         self._last = unit.lease.checkpoint
 
     def __call__(self, checkpoint: bytes) -> None:
-        digest = self._unit.put(checkpoint, BINARY, CHECKPOINT_TTL_S)
-        self._unit.heartbeat.keep_checkpoint(digest)
+        """Put it; a store without room for it costs no more than that a lost worker is followed further back."""
+        artifacts, heartbeat = self._unit.context.artifacts, self._unit.heartbeat
+        put = partial(artifacts.put, checkpoint, BINARY, CHECKPOINT_TTL_S)
+        try:
+            digest = heartbeat.insist(put, wait_if_full=False)
+        except (ResourceExhausted, InvalidArgument) as error:
+            logger.warning("a checkpoint of %d bytes is not kept: %s", len(checkpoint), error.message)
+            return
+        heartbeat.keep_checkpoint(digest)
         before, self._last = self._last, digest
         if before is None or before == digest:
             return
@@ -118,33 +152,6 @@ def _initial(unit: Unit) -> Classifier:
     if unit.job.resolution.models:
         return unit.model(unit.job.resolution.models[0])
     return build(_signature(unit), seed=unit.job.training.seed).to(unit.context.device)
-
-
-def _registration(unit: Unit, model: Classifier, weights: str) -> Registration:
-    """The model under the name that was asked for, or under the job's where that is taken by now."""
-    record = models_pb2.Model(
-        state=models_pb2.Model.STATE_READY,
-        signature=messages.signature_message(model.signature),
-        weights=f"artifacts/{weights}",
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
-        job=unit.name,
-        defense=messages.chosen(unit.job.training.defense)[0],
-    )
-    record.create_time.GetCurrentTime()
-    asked, own = unit.job.training.model_id, unit.lease.job_id
-    names = [own] if asked == "" or _taken(unit, asked) else [asked, own]
-    records = []
-    for name in names:
-        record.name = f"models/{name}"
-        records.append(record.SerializeToString(deterministic=True))
-    return Registration(
-        kind="model",
-        id=names[0],
-        record=records[0],
-        fallback_id=names[1] if len(names) > 1 else None,
-        fallback_record=records[1] if len(names) > 1 else None,
-        pins=(weights,),
-    )
 
 
 def _taken(unit: Unit, name: str) -> bool:

@@ -355,3 +355,21 @@ def test_a_success_that_a_fresh_look_does_not_confirm_is_none(pictures):
         assert torch.equal(result.prediction, y)
         assert result.attacked.all()
         assert result.backwards.eq(20).all()
+
+
+def test_trap_08_a_nan_later_on_does_not_hide_a_success_before_it():
+    """The steps go past the region where the model errs, into one where it computes nothing."""
+
+    class Cliff(nn.Module):
+        """Class 1 between 0.53 and 0.58, NaN beyond."""
+
+        def forward(self, x):
+            z = torch.cat([torch.full_like(x, 0.53), x], dim=1)
+            return z.where(x < 0.58, torch.nan)
+
+    attack = AttackPlan(name="bim", epsilon=0.2, parameters={"steps": 6, "step_size": 0.02})
+    for count in (1, 3):
+        x = torch.full((count, 1), 0.5)
+        result = run(Cliff(), x, torch.zeros(count, dtype=torch.int64), attack)
+        assert result.success.all()
+        assert torch.allclose(result.x_adv, torch.full((count, 1), 0.54))

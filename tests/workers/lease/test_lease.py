@@ -343,14 +343,29 @@ def test_a_failure_ends_the_job_with_its_reason(bench: Bench) -> None:
     assert (kept.message, info.reason, info.domain) == ("the weights hold NaN; train again", "NOT_FINITE", "sparring")
 
 
-def test_a_result_under_a_name_that_is_taken_fails_the_job(bench: Bench) -> None:
-    bench.store.register("default", Registration(kind="model", id="mine", record=b"other"))
-    bench.store.register("default", Registration(kind="model", id="other", record=b"other"), "somebody")
-    bench.store.register("default", Registration(kind="model", id="third", record=b"other"), "somebody")
+def finished(name: str, otherwise: Finished | None = None) -> Finished:
+    return Finished(name.encode(), Registration(kind="model", id=name, record=b"ours"), otherwise)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "result"),
+    [
+        (finished("taken", finished("free")), State.SUCCEEDED, b"free"),
+        (finished("free", finished("taken")), State.SUCCEEDED, b"free"),
+        (finished("taken"), State.FAILED, b""),
+        (finished("taken", finished("taken too")), State.FAILED, b""),
+    ],
+)
+def test_a_name_that_is_taken_gives_way_to_another_one(
+    bench: Bench, outcome: Finished, state: State, result: bytes
+) -> None:
+    for name in ("taken", "taken too"):
+        bench.store.register("default", Registration(kind="model", id=name, record=b"theirs"), "somebody")
     bench.submit(units=1)
-    wanted = Registration(kind="model", id="other", record=b"x", fallback_id="third", fallback_record=b"y")
-    bench.worker(lambda lease, _: Finished(b"", wanted) if lease.closing else Committed("d")).serve()
-    assert bench.state() is State.FAILED
+    bench.worker(lambda lease, _: outcome if lease.closing else Committed("d")).serve()
+    record = bench.store.get("default", "job")
+    assert (record.state, record.result) == (state, result)
+    assert bench.store.lookup("default", "model", "taken") == b"theirs"
 
 
 def test_presence_is_told_and_withdrawn(bench: Bench, tmp_path: Path) -> None:

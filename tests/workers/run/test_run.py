@@ -15,6 +15,7 @@ from safetensors.torch import load
 from sparring.v1 import attacks_pb2, datasets_pb2, defenses_pb2, jobs_pb2, models_pb2
 
 from services.artifacts.store import ArtifactStore
+from services.errors import ResourceExhausted
 from services.jobs.record import JobRecord, NewJob, WorkerRecord
 from services.jobs.states import State
 from services.jobs.store import JobStore
@@ -263,6 +264,18 @@ def test_a_checkpoint_that_can_not_be_used_costs_time_only(bench: Bench, *, kept
 def test_only_the_last_checkpoint_is_kept(bench: Bench, redis) -> None:
     bench.result(training_job(STANDARD, epochs=6))
     assert len(redis.keys("{sparring}:a:*:m")) == 1 + 3
+
+
+def test_a_store_without_room_for_checkpoints_stops_no_training(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = bench.artifacts.put
+
+    def full(data: bytes, media_type: str = "", ttl_s: float | None = None) -> str:
+        if ttl_s is not None:
+            raise ResourceExhausted("the store is full")
+        return put(data, media_type)
+
+    monkeypatch.setattr(bench.artifacts, "put", full)
+    assert bench.result(training_job(STANDARD)).model == "models/mine"
 
 
 def test_weights_that_are_gone_fail_the_job_with_their_name(bench: Bench) -> None:
