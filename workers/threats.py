@@ -25,7 +25,7 @@ Generators = torch.Generator | Sequence[torch.Generator]
 TOLERANCE: Final = 1e-6
 
 # Rounds of the search for L2's scale. Each one is exact for the pixels that were clipped in the round before.
-_ROUNDS: Final = 3
+_ROUNDS: Final = 4
 
 # Below every length that matters, above 0: keeps 0 / 0 out of epsilon = 0.
 _TINY: Final = 1e-30
@@ -135,15 +135,15 @@ class _CutBall:
         clipped so far, s^2 = (epsilon^2 - |clipped_C|^2) / |delta_rest|^2, so every round stays inside the ball.
         """
         delta = (point - self.x).flatten(1)  # (N, D)
-        edge = torch.where(delta >= 0, self.high, self.low)  # where the box ends in delta's direction
-        clipped_from = (edge / delta).abs_()  # the scale from which on a pixel is clipped; NaN where it can't move
-        delta2, edge2 = delta.square(), edge.square()
+        edge = delta.sign().clamp_(self.low, self.high)  # where the box ends in delta's direction; 0 for delta 0
+        clipped_from = edge / delta  # the scale from which on a pixel is clipped; NaN where it can't or won't move
+        delta2, edge2, free = delta.square(), edge.square_(), torch.empty_like(delta)
         scale = (self.epsilon / delta2.sum(dim=1, keepdim=True).sqrt_().clamp_min_(_TINY)).clamp_max_(1)  # (N, 1)
         for _ in range(_ROUNDS):
-            free = clipped_from >= scale
-            room = (self.epsilon**2 - edge2.masked_fill(free, 0).sum(dim=1, keepdim=True)).clamp_min_(0)
-            rest = delta2.masked_fill(~free, 0).sum(dim=1, keepdim=True)
-            scale = torch.where(rest > 0, (room / rest).sqrt_().clamp_max_(1), scale)
+            torch.ge(clipped_from, scale, out=free)  # 1.0 or 0.0: products are ten times faster than masks here
+            rest = (delta2 * free).sum(dim=1, keepdim=True)
+            room = self.epsilon**2 - (edge2 * (1 - free)).sum(dim=1, keepdim=True)
+            scale = torch.where(rest > 0, (room.clamp_min_(0) / rest).sqrt_().clamp_max_(1), scale)
         return torch.clamp(delta.mul_(scale), self.low, self.high).view(self.x.shape).add_(self.x).clamp_(0, 1)
 
     def random(self, generator: Generators) -> Tensor:

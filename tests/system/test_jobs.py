@@ -44,6 +44,12 @@ def long_attack(client: sparring.Client, trained: Job) -> Job:
     return client.attack(trained.result.model, chosen, attack, batch_size=128, shard_size=128, seed=7)
 
 
+def container_of(claim: UnitChange, stack: Stack) -> str:
+    """Return the container of a unit's worker, whose name begins with its host's: the beginning of the container's id."""
+    (container,) = (one for one in stack.containers("worker") if claim.worker.startswith(one[:12]))
+    return container
+
+
 class Watch:
     """A job watched in a thread of its own, as a client would watch it."""
 
@@ -117,12 +123,23 @@ def test_a_worker_killed_in_the_middle_of_a_job_changes_nothing(
     watch = Watch(client, long_attack(client, trained))
     watch.until_committed(2)
     claim = watch.last_claim()
-    # A worker's name begins with its host's, which is the beginning of the container's id.
-    (victim,) = (one for one in three_workers.containers("worker") if claim.worker.startswith(one[:12]))
-    three_workers.kill(victim)
+    three_workers.kill(container_of(claim, three_workers))
     job = watch.finish()
     assert len(three_workers.containers("worker")) == 2
     assert claim.unit in {change.unit for change in watch.changes(UnitChange.KIND_LOST)}
+    assert client.jobs.artifact(job, "adversarial").artifact == undisturbed
+
+
+def test_a_worker_that_is_stopped_leaves_no_shard_behind(
+    undisturbed: str, three_workers: Stack, client: sparring.Client, trained: Job
+) -> None:
+    watch = Watch(client, long_attack(client, trained))
+    watch.until_committed(2)
+    leaver = container_of(watch.last_claim(), three_workers)
+    three_workers.engine.docker("stop", "--time", "60", leaver, timeout_s=90)
+    assert three_workers.inspect(leaver)["State"]["ExitCode"] == 0
+    job = watch.finish()
+    assert not watch.changes(UnitChange.KIND_LOST)
     assert client.jobs.artifact(job, "adversarial").artifact == undisturbed
 
 
