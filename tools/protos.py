@@ -31,6 +31,7 @@ def generate(target: Path) -> None:
         f"-I{PROTOS}",
         f"-I{GOOGLE}",
         f"-I{BUILTIN}",
+        *(f"--plugin={Path(sys.executable).with_name(name)}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")),
         f"--python_out={target}",
         f"--grpc_python_out={target}",
         f"--mypy_out=quiet:{target}",

@@ -102,6 +102,8 @@ def deployment(engine: Engine, failures: Path) -> Iterator[Stack]:
         "SPARRING_GATEWAY_IMAGE": "sparring-system/gateway",
         "SPARRING_WORKER_IMAGE": "sparring-system/worker",
         "SPARRING_PORT": str(port),
+        # Nothing here waits for a load balancer to notice.
+        "SPARRING_DRAIN_S": "0.5",
     }
     files = [ROOT / "docker-compose.yml", *([Path(__file__).with_name("build.yml")] if bases else [])]
     env = {key: value for key, value in engine.env.items() if key in CHOICES or not key.startswith("SPARRING_")}

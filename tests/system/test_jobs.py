@@ -38,14 +38,14 @@ def three_workers(stack: Stack) -> Stack:
 
 
 def long_attack(client: sparring.Client, trained: Job) -> Job:
-    """An attack that is long enough to be disturbed: twelve shards of about two seconds each on one core."""
-    attack = "pgd:epsilon=0.2,steps=60"
+    """An attack that is long enough to be disturbed: twelve shards of about a second each on one core."""
+    attack = "pgd:epsilon=0.2,steps=100"
     chosen = DataSelection(dataset="mnist10k", split="test", count=1536)
     return client.attack(trained.result.model, chosen, attack, batch_size=128, shard_size=128, seed=7)
 
 
 def container_of(claim: UnitChange, stack: Stack) -> str:
-    """Return the container of a unit's worker, whose name begins with its host's: the beginning of the container's id."""
+    """Return the container of a unit's worker, whose name begins with its host's: with the container's id."""
     (container,) = (one for one in stack.containers("worker") if claim.worker.startswith(one[:12]))
     return container
 
@@ -70,6 +70,10 @@ class Watch:
     def until_committed(self, units: int) -> None:
         """Wait until so many units are done."""
         wait_until(lambda: len(self.changes(UnitChange.KIND_COMMITTED)) >= units, JOB_S, f"{units} units committed")
+
+    def goes_on(self) -> bool:
+        """Say whether the job's end has not been seen yet."""
+        return self._thread.is_alive()
 
     def last_claim(self) -> UnitChange:
         """Return the latest claim of a unit that nobody has committed yet."""
@@ -152,6 +156,7 @@ def test_a_gateway_restarted_in_the_middle_of_a_watch_costs_no_event(
     (gateway,) = three_workers.containers("gateway")
     three_workers.engine.docker("kill", "--signal", end, gateway)
     three_workers.engine.docker("wait", gateway)
+    assert watch.goes_on()
     three_workers.engine.docker("start", gateway)
     job = watch.finish()
     assert client.jobs.artifact(job, "adversarial").artifact == undisturbed

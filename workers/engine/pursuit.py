@@ -44,7 +44,7 @@ class Clean(NamedTuple):
 def look(model: Model, x: Tensor) -> Tensor:
     """Return the logits (N, K) of one forward without a graph; raises `Rejected` where they can't be judged."""
     with torch.no_grad():
-        return checked(model(x).float(), x)
+        return checked(model(x.clone()).float(), x)  # a copy, for models that write into their input
 
 
 def checked(logits: Tensor, x: Tensor) -> Tensor:

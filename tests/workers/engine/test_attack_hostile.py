@@ -373,3 +373,13 @@ def test_trap_08_a_nan_later_on_does_not_hide_a_success_before_it():
         result = run(Cliff(), x, torch.zeros(count, dtype=torch.int64), attack)
         assert result.success.all()
         assert torch.allclose(result.x_adv, torch.full((count, 1), 0.54))
+
+
+@pytest.mark.parametrize("attack", [plan("bim"), plan("pgd")], ids=["clean start", "random start"])
+def test_a_model_that_writes_into_its_input_does_not_get_at_the_callers(small_net, pictures, attack):
+    """Such a model can't be differentiated, and torch says so; the caller's pictures are as they were."""
+    x, y = pictures
+    before = x.clone()
+    with pytest.raises(RuntimeError, match="in-place"):
+        run(Around(small_net, before=lambda x: x.mul_(2).sub_(1)), x, y, attack)
+    assert torch.equal(x, before)
