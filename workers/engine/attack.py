@@ -63,7 +63,7 @@ def run_attack(
     recipe = look_up(plan, survivors_only=survivors_only)
     x, y, sample_ids = _checked(x, y, sample_ids)
     batches: list[dict[str, Tensor]] = []
-    with frozen(model), torch.enable_grad():
+    with frozen(model):
         network, device = _in_float32(model), device_of(model)
         for begin in range(0, len(x), batch_size):
             span = slice(begin, begin + batch_size)
