@@ -13,6 +13,7 @@ import logging
 import os
 import platform
 import secrets
+import signal
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -40,6 +41,7 @@ from workers.lease import Drain, Limits, Presence, Worker
 logger = logging.getLogger(__name__)
 
 DRAIN_VARIABLE = "SPARRING_DRAIN_FILE"
+EX_CONFIG = 78
 
 
 def broker_url(settings: StoreSettings) -> str:
@@ -125,7 +127,17 @@ def _take_away_the_sign(**_: object) -> None:
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]
 def _begin(**_: object) -> None:
-    """In the child: import torch, take a device, say that a worker is there."""
+    """In the child: become a worker, or end the whole process, so that whoever watches it sees that it can't start."""
+    try:
+        _become_a_worker()
+    except Exception:  # Celery would log it, and keep a child that can do nothing
+        logger.exception("this worker can't start")
+        os.kill(os.getppid(), signal.SIGTERM)
+        os._exit(EX_CONFIG)
+
+
+def _become_a_worker() -> None:
+    """Import torch, take a device, say that a worker is there."""
     # Imported here, as the parent must not load torch.
     from workers.run import Context, device, mounts, run_unit
 

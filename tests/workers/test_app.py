@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -48,3 +49,11 @@ def test_celery_is_a_doorbell_only() -> None:
 def test_a_child_that_was_not_started_by_celery_refuses_the_bell() -> None:
     with pytest.raises(AssertionError, match="before it hands it a bell"):
         app.bell()
+
+
+def test_a_worker_that_can_not_start_ends_instead_of_pretending(redis_url) -> None:
+    """A GPU worker on a machine without a GPU says so and leaves; its container or its stack sees that."""
+    environment = os.environ | {"SPARRING_LANE": "gpu", "SPARRING_REDIS_URL": redis_url, "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "--without-gossip", "--without-mingle"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=90)
+    assert "this worker can't start" in done.stdout + done.stderr
