@@ -59,9 +59,10 @@ class Sink:
         """Keep the next bytes."""
         if message.offset != self.offset:
             raise DataLoss(f"bytes from {message.offset} on came where {self.offset} was due; download again")
-        self._file.write(message.data)
-        self._digest.update(message.data)
-        self.offset += len(message.data)
+        data = message.data  # each reading of the field copies it
+        self._file.write(data)
+        self._digest.update(data)
+        self.offset += len(data)
 
     def seal(self, sha256: str) -> bytes:
         """Check the digest, then give the file its name, or give back the bytes."""

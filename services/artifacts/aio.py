@@ -50,6 +50,14 @@ class AsyncArtifactStore:
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
         self._reading.close()
 
+    async def _execute_all(self, commands: list[tuple[Any, ...]]) -> list[Any]:
+        """Send several commands at once, in order; raises the first error."""
+        with translated():
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for command in commands:
+                    pipeline.execute_command(*command)
+                return await pipeline.execute()
+
     async def usage(self) -> float:
         """The share of the store's memory that is in use, 0 to 1; 0 where it has no limit."""
         if self._gauge.due():
@@ -136,7 +144,7 @@ class AsyncArtifactStore:
     async def _upload(self, upload_id: str) -> Upload:
         upload = self._uploads.get(upload_id)
         if upload is None:
-            upload = Upload(upload_id, await self._staged(upload_id), self._execute)
+            upload = Upload(upload_id, await self._staged(upload_id), self._execute, self._execute_all)
             await upload.catch_up()
             self._uploads[upload_id] = upload
         self._uploads.move_to_end(upload_id)

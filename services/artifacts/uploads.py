@@ -1,6 +1,7 @@
-"""One upload on its way: bytes in any pieces come in, whole chunks go to the store, one of them always under way.
+"""One upload on its way: bytes in any pieces come in, whole chunks go to the store.
 
-The SHA-256 of the whole grows with the chunks. What was staged by another gateway is read again to catch up with it.
+While chunks are under way the next ones gather, and go together: they share the store's fsync. The SHA-256 of the
+whole grows with the chunks. What was staged by another gateway is read again to catch up with it.
 """
 
 from __future__ import annotations
@@ -16,22 +17,27 @@ from services.artifacts.digest import CHUNK_BYTES, chunk_digest
 from services.errors import DataLoss, OutOfRange
 
 Execute = Callable[[tuple[Any, ...]], Awaitable[Any]]
+ExecuteAll = Callable[[list[tuple[Any, ...]]], Awaitable[list[Any]]]
+
+# Chunks that wait for the store, besides those that are under way: 4 MiB of each upload.
+GATHERED = 4
 
 
 class Upload:
     """The state of one upload in one gateway."""
 
-    def __init__(self, upload_id: str, staged: Staged, execute: Execute) -> None:
+    def __init__(self, upload_id: str, staged: Staged, execute: Execute, execute_all: ExecuteAll) -> None:
         self.id = upload_id
         self.staged = staged
         self.sent_chunks = staged.chunks
         self.lock = asyncio.Lock()
         # A chunk was not stored; only the store knows how many are.
         self.broken = False
-        self._execute = execute
+        self._execute, self._execute_all = execute, execute_all
         self._hash = hashlib.sha256()
         self._digests = staged.digests
         self._rest = bytearray()
+        self._gathered: list[bytes | memoryview] = []
         self._under_way: asyncio.Task[None] | None = None
 
     async def catch_up(self) -> None:
@@ -71,29 +77,49 @@ class Upload:
                 await self._send(bytes(self._rest) + piece if self._rest else piece)
 
     async def _send(self, chunk: bytes | memoryview) -> None:
-        """Start to store a chunk once the one before is stored."""
-        await self.flush()
+        """Gather a chunk, and start to store what has gathered unless the store is busy with the chunks before."""
+        if len(self._gathered) == GATHERED:
+            await self._landed()
+            self._depart()
         self._rest.clear()
-        self._under_way = asyncio.create_task(self._store(self.sent_chunks, chunk))
+        self._gathered.append(chunk)
         self.sent_chunks += 1
+        if self._under_way is None or self._under_way.done():
+            await self._landed()
+            self._depart()
 
-    async def _store(self, index: int, chunk: bytes | memoryview) -> None:
-        digest = await asyncio.to_thread(self._digest, chunk)
-        reply = await self._execute(calls.function("upload_chunk", self.id, index, digest, chunk))
-        calls.check_stored(self.id, reply)
-        self._digests += digest
+    def _depart(self) -> None:
+        """Start to store what has gathered; nothing else is under way."""
+        chunks, self._gathered = self._gathered, []
+        if chunks:
+            self._under_way = asyncio.create_task(self._store(self.sent_chunks - len(chunks), chunks))
 
-    def _digest(self, chunk: bytes | memoryview) -> bytes:
-        self._hash.update(chunk)
-        return chunk_digest(chunk)
+    async def _store(self, first: int, chunks: list[bytes | memoryview]) -> None:
+        digests = await asyncio.to_thread(self._digest, chunks)
+        numbered = zip(range(first, first + len(chunks)), digests, chunks, strict=True)
+        commands = [calls.function("upload_chunk", self.id, index, digest, chunk) for index, digest, chunk in numbered]
+        for reply in await self._execute_all(commands):
+            calls.check_stored(self.id, reply)
+        self._digests += b"".join(digests)
 
-    async def flush(self) -> None:
-        """Wait for the chunk that is under way, and raise what became of it."""
+    def _digest(self, chunks: list[bytes | memoryview]) -> list[bytes]:
+        for chunk in chunks:
+            self._hash.update(chunk)
+        return [chunk_digest(chunk) for chunk in chunks]
+
+    async def _landed(self) -> None:
+        """Wait for what is under way, and raise what became of it."""
         if self._under_way is not None:
             task, self._under_way = self._under_way, None
             self.broken = True
             await task
             self.broken = False
+
+    async def flush(self) -> None:
+        """Wait until everything that was gathered is stored."""
+        await self._landed()
+        self._depart()
+        await self._landed()
 
     async def whole(self) -> bytes:
         """The digests of all chunks, once every byte has come and the whole is what was declared."""

@@ -49,9 +49,10 @@ class Artifacts(artifacts_pb2_grpc.ArtifactServiceServicer):
             if not upload_id:
                 upload_id, position = required_upload(message.upload_id), message.offset
                 _, size = await self._store.query(upload_id)
-            _check_message(message, upload_id)
-            await self._store.append(upload_id, position, message.data)
-            position += len(message.data)
+            data = message.data  # each reading of the field copies it
+            _check_message(message.upload_id, len(data), upload_id)
+            await self._store.append(upload_id, position, data)
+            position += len(data)
         if not upload_id:
             raise InvalidArgument([Violation("upload_id", "must be set in the first message, and there was none")])
         if position == size:
@@ -115,12 +116,12 @@ def required_upload(upload_id: str) -> str:
     return upload_id
 
 
-def _check_message(message: artifacts_pb2.UploadArtifactRequest, upload_id: str) -> None:
+def _check_message(named: str, size_bytes: int, upload_id: str) -> None:
     """Check what the store does not look at: one stream is one upload, in messages of a bounded size."""
     violations = []
-    if message.upload_id not in ("", upload_id):
+    if named not in ("", upload_id):
         violations.append(Violation("upload_id", "is another one than in the first message"))
-    if len(message.data) > MAX_MESSAGE_BYTES:
-        violations.append(Violation("data", f"must have at most {MAX_MESSAGE_BYTES} bytes, not {len(message.data)}"))
+    if size_bytes > MAX_MESSAGE_BYTES:
+        violations.append(Violation("data", f"must have at most {MAX_MESSAGE_BYTES} bytes, not {size_bytes}"))
     if violations:
         raise InvalidArgument(violations)

@@ -14,9 +14,9 @@ def frozen(model: nn.Module) -> Iterator[None]:
     """Hold the model in evaluation mode, without parameter gradients, until the block ends, however it ends.
 
     Inside: every module has `training` False (batch norm uses and keeps its statistics, dropout is off), no parameter
-    requires a gradient, so there is a graph only where an input does; autocast is off. Afterwards each module's mode, each parameter's
-    `requires_grad`, each buffer's identity and bits and torch's global random state are what they were.
-    Modes are saved one by one: `model.train()` would also wake a batch norm that was put to sleep on purpose.
+    requires a gradient, so there is a graph only where an input does; autocast is off. Afterwards each module's mode,
+    each parameter's `requires_grad`, each buffer's identity and bits and torch's global random state are what they
+    were. Modes are saved one by one: `model.train()` would also wake a batch norm that was put to sleep on purpose.
     """
     device = device_of(model)
     with ExitStack() as undo:

@@ -154,19 +154,12 @@ class Pursuit:
         scores = torch.stack(objectives).masked_fill_(reached, torch.inf)
         scores.nan_to_num_(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)  # max would choose NaN
         score, step = scores.max(dim=0)  # the first of equals
-        if len(step) == 1:
-            best = points[int(step)]
-        else:
-            best = torch.stack(points)[step, torch.arange(len(step), device=step.device)]
-        if self._live is None:
-            known_best, known_score = self._best, self._score
-        else:
-            known_best, known_score = self._best[self._live], self._score[self._live]
-        better = _over(score > known_score, best)
-        torch.where(better, best, known_best, out=known_best)
-        torch.fmax(score, known_score, out=known_score)
-        if self._live is not None:
-            self._best[self._live], self._score[self._live] = known_best, known_score
+        live = self._rows()
+        rows = (score > self._score[live]).nonzero().squeeze(1)
+        bettered = live[rows]
+        self._score[bettered] = score[rows]
+        # One sample needs no stack of points; it has one best step.
+        self._best[bettered] = points[int(step)][rows] if len(step) == 1 else torch.stack(points)[step[rows], rows]
 
     def _dismiss(self, model: Model) -> None:
         """Let the samples go that have reached the goal, if they are many enough and a fresh forward agrees."""
