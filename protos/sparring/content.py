@@ -27,6 +27,9 @@ class Source:
 
     def measure(self) -> None:
         """Read the whole once for its size and digest."""
+        if isinstance(self._content, memoryview):
+            self.sha256, self.size_bytes = hashlib.sha256(self._content).hexdigest(), len(self._content)
+            return
         digest, size = hashlib.sha256(), 0
         for chunk in self.chunks(0):
             digest.update(chunk)

@@ -37,7 +37,7 @@ class Upload:
         self._hash = hashlib.sha256()
         self._digests = staged.digests
         self._rest = bytearray()
-        self._gathered: list[bytes | memoryview] = []
+        self._gathered: list[tuple[bytes, bytes | memoryview]] = []  # a chunk behind its digest
         self._under_way: asyncio.Task[None] | None = None
 
     async def catch_up(self) -> None:
@@ -81,8 +81,8 @@ class Upload:
         if len(self._gathered) == GATHERED:
             await self._landed()
             self._depart()
+        self._gathered.append((await asyncio.to_thread(self._digest, chunk), chunk))
         self._rest.clear()
-        self._gathered.append(chunk)
         self.sent_chunks += 1
         if self._under_way is None or self._under_way.done():
             await self._landed()
@@ -94,18 +94,18 @@ class Upload:
         if chunks:
             self._under_way = asyncio.create_task(self._store(self.sent_chunks - len(chunks), chunks))
 
-    async def _store(self, first: int, chunks: list[bytes | memoryview]) -> None:
-        digests = await asyncio.to_thread(self._digest, chunks)
-        numbered = zip(range(first, first + len(chunks)), digests, chunks, strict=True)
-        commands = [calls.function("upload_chunk", self.id, index, digest, chunk) for index, digest, chunk in numbered]
+    async def _store(self, first: int, chunks: list[tuple[bytes, bytes | memoryview]]) -> None:
+        commands = [
+            calls.function("upload_chunk", self.id, index, digest, chunk)
+            for index, (digest, chunk) in enumerate(chunks, start=first)
+        ]
         for reply in await self._execute_all(commands):
             calls.check_stored(self.id, reply)
-        self._digests += b"".join(digests)
+        self._digests += b"".join(digest for digest, _ in chunks)
 
-    def _digest(self, chunks: list[bytes | memoryview]) -> list[bytes]:
-        for chunk in chunks:
-            self._hash.update(chunk)
-        return [chunk_digest(chunk) for chunk in chunks]
+    def _digest(self, chunk: bytes | memoryview) -> bytes:
+        self._hash.update(chunk)
+        return chunk_digest(chunk)
 
     async def _landed(self) -> None:
         """Wait for what is under way, and raise what became of it."""

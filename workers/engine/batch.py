@@ -43,9 +43,9 @@ class Found:
     def enter(self, rows: Tensor, run: Pursuit, judged: Judged) -> None:
         """Keep what one run over some of the samples has bettered, and charge them for it."""
         better = (judged.score > self.score[rows]).nonzero().squeeze(1)
-        mine = (self.points, self.logits, self.score)
-        for kept, new in zip(mine, judged, strict=True):
-            kept[rows[better]] = new[better]
+        bettered = rows[better]
+        for kept, new in zip((self.points, self.logits, self.score), judged, strict=True):
+            kept[bettered] = new[better]
         self.zero_gradient[rows] |= run.zero_gradient
         self.forwards[rows] += run.forwards
         self.backwards[rows] += run.backwards

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -51,7 +52,8 @@ def checked(logits: Tensor, x: Tensor) -> Tensor:
     """Return the logits of `x` as they are; raises `Rejected` where they can't be judged."""
     if logits.ndim != 2 or len(logits) != len(x) or logits.shape[1] < 2:
         raise Rejected("BAD_LOGITS", f"the model must return logits (N, classes >= 2), not {tuple(logits.shape)}")
-    if not torch.isfinite(logits).all():
+    low, high = (float(bound) for bound in logits.aminmax())  # both NaN where any logit is
+    if not (math.isfinite(low) and math.isfinite(high)):
         raise Rejected("LOGITS_NOT_FINITE", "the model returns NaN or infinite logits; check its weights and training")
     return logits
 
@@ -104,7 +106,7 @@ class Pursuit:
         here = x if self._live is None else x[self._live]
         ascent = self._ascent(model, here)
         if self._calls == 0:
-            steepness = ascent.gradient.abs().flatten(1).amax(dim=1)
+            steepness = torch.linalg.vector_norm(ascent.gradient.flatten(1), torch.inf, dim=1)
             self.zero_gradient = ~((steepness > 0) & (steepness < torch.inf))
         self._calls += 1
         if x is not self.x:
@@ -154,9 +156,9 @@ class Pursuit:
         scores = torch.stack(objectives).masked_fill_(reached, torch.inf)
         scores.nan_to_num_(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)  # max would choose NaN
         score, step = scores.max(dim=0)  # the first of equals
-        live = self._rows()
-        rows = (score > self._score[live]).nonzero().squeeze(1)
-        bettered = live[rows]
+        known = self._score if self._live is None else self._score[self._live]
+        rows = (score > known).nonzero().squeeze(1)
+        bettered = rows if self._live is None else self._live[rows]
         self._score[bettered] = score[rows]
         # One sample needs no stack of points; it has one best step.
         self._best[bettered] = points[int(step)][rows] if len(step) == 1 else torch.stack(points)[step[rows], rows]
