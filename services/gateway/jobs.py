@@ -49,14 +49,14 @@ class Jobs(jobs_pb2_grpc.JobServiceServicer):
             job = resolve(request, await self._checked(request))
             if request.validate_only:
                 return job
-            record = await self._store.submit(self._new(identifier, request, job))
+            record, position = await self._store.submit_and_place(self._new(identifier, request, job))
         except SparringError:
             # What a repeated request names may be gone by now; the first answer still stands.
             earlier = await self._earlier(identifier, request)
             if earlier is None:
                 raise
-            record = earlier
-        return await self._shown(record)
+            return await self._shown(earlier)
+        return render.job(record, position if record.state is State.QUEUED else None)
 
     @override
     async def GetJob(self, request: jobs_pb2.GetJobRequest, context: Context) -> jobs_pb2.Job:

@@ -5,8 +5,9 @@ Every check is a generator of violations with the field's full path in the reque
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -16,16 +17,22 @@ from sparring.v1 import options_pb2
 from services.errors import Violation
 
 
+@functools.cache
 def parameter_of(field: FieldDescriptor) -> options_pb2.Parameter | None:
     """Return the field's option, or None where it has none."""
     options = field.GetOptions()
     return options.Extensions[options_pb2.parameter] if options.HasExtension(options_pb2.parameter) else None
 
 
-def fields_of(message: Message) -> dict[str, FieldDescriptor]:
+def fields_of(message: Message) -> Mapping[str, FieldDescriptor]:
     """Return the fields of a message by name, in the order of the contract."""
     # The stubs know two implementations of descriptors; both have the same attributes.
-    return {field.name: field for field in cast("Descriptor", message.DESCRIPTOR).fields}
+    return _fields(cast("Descriptor", message.DESCRIPTOR))
+
+
+@functools.cache
+def _fields(descriptor: Descriptor) -> Mapping[str, FieldDescriptor]:
+    return {field.name: field for field in descriptor.fields}
 
 
 def is_set(message: Message, field: FieldDescriptor) -> bool:

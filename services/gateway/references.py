@@ -73,7 +73,8 @@ async def look_up(request: jobs_pb2.CreateJobRequest, registry: Registry) -> Ref
             searches.append(
                 _keep(registry.dataset(identifier), selection.dataset, f"{path}.dataset", datasets, missing)
             )
-    _, taken = await asyncio.gather(asyncio.gather(*searches), _taken(request.training.model_id, registry))
+    await asyncio.gather(*searches)
+    taken = await _taken(request.training.model_id, registry)
     return References(models=models, datasets=datasets, missing=missing, id_taken=taken)
 
 

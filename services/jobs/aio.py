@@ -61,11 +61,26 @@ class AsyncJobStore:
     # What clients ask for
 
     async def submit(self, job: NewJob, registration: Registration | None = None) -> JobRecord:
+        await self._admit()
+        return await self._run(calls.submit(job, registration, self._artifact_ttl_ms))
+
+    async def submit_and_place(self, job: NewJob) -> tuple[JobRecord, QueuePosition]:
+        """`submit`, and the `position` that the job has then, in one round trip."""
+        await self._admit()
+        submit, position = calls.submit(job, None, self._artifact_ttl_ms), calls.position(job.id)
+        with translated():
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                pipeline.execute_command(*submit.command)
+                pipeline.execute_command(*position.command)
+                submitted, placed = await pipeline.execute()
+        return submit.parse(submitted), position.parse(placed)
+
+    async def _admit(self) -> None:
+        """Refuse new work where the store is too full for it; asks at most once a second."""
         if self._gauge.due():
             with translated():
                 self._gauge.note(await self._redis.info("memory"))
         self._gauge.admit()
-        return await self._run(calls.submit(job, registration, self._artifact_ttl_ms))
 
     async def get(self, tenant: str, job_id: str) -> JobRecord:
         return await self._run(calls.get(tenant, job_id))
