@@ -174,7 +174,7 @@ def show(rows: list[dict[str, Any]]) -> None:
             seen.setdefault((row["attack"], row["epsilon"]), {})[row["model"]] = row["robust_accuracy"]
     for (attack, epsilon), figures in seen.items():
         shown = "" if attack == "clean" else f"{epsilon:g}"
-        table.add_row(attack, shown, *(f"{figures[model]:.3f}" for model in models))
+        table.add_row(attack, shown, *(f"{100 * figures[model]:.1f} %" for model in models))
     console.print(table)
 
 
