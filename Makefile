@@ -41,7 +41,6 @@ test-system: $(VENV)/.dev-stamp ## docker-compose with real containers (root on 
 	$(RUN) -m pytest -m system tests/system
 
 bench: $(VENV)/.dev-stamp ## the ratios of the README
-	$(RUN) benchmarks/engine.py
 	$(RUN) benchmarks/service.py
 
 protos: $(VENV)/.dev-stamp ## regenerate the stubs beside the protos

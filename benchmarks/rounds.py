@@ -24,7 +24,7 @@ class Ratio:
     def line(self) -> str:
         mark = "held" if self.held else "MISSED"
         figures = f"{self.ours_ms:9.3f} ms / {self.floor_ms:9.3f} ms = {self.ratio:5.2f}"
-        return f"{self.name:<58} {figures}  ({self.bar}: {mark})"
+        return f"{self.name:<66} {figures}  ({self.bar}: {mark})"
 
 
 def compare(
