@@ -22,7 +22,7 @@ from redis.retry import Retry
 from services.errors import ResourceExhausted, Unavailable
 from services.settings import StoreSettings
 
-__all__ = ["BLOCK_S", "AsyncRedis", "MemoryGauge", "Redis", "connect", "connect_async", "translated"]
+__all__ = ["BLOCK_S", "AsyncRedis", "MemoryGauge", "Redis", "connect", "connect_async", "translated", "unless_error"]
 
 # The longest that a command may block on the server.
 BLOCK_S = 5.0
@@ -81,6 +81,17 @@ def translated() -> Iterator[None]:
         raise Unavailable(f"the store can't be reached: {error}") from error
     except exceptions.ResponseError as error:
         raise _of_response(error) from error
+
+
+def unless_error(replies: list[Any]) -> list[Any]:
+    """Return the replies of a pipeline; raises the first error among them, in the words of a single command.
+
+    For `execute(raise_on_error=False)`: what redis-py raises by itself begins with the whole command.
+    """
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return replies
 
 
 def _of_response(error: exceptions.ResponseError) -> Exception:

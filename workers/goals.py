@@ -9,7 +9,7 @@ Legend: x (N, ...) inputs, z (N, K) logits, label (N,) int64.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self
 
 import torch
@@ -22,11 +22,10 @@ Model = Callable[[Tensor], Tensor]
 
 
 class Ascent(NamedTuple):
-    """One look at the objective's slope: the input gradient, and the logits and objective that it was taken at."""
+    """One look at the objective's slope: the input gradient, and the logits that it was taken at."""
 
     gradient: Tensor  # like x
     logits: Tensor  # (N, K), detached
-    objective: Tensor  # (N,), detached
 
 
 class Goal(Protocol):
@@ -48,12 +47,16 @@ class _Aim:
         raise NotImplementedError
 
     def reached(self, logits: Tensor) -> Tensor:
-        """Return where the prediction is what the attack wants: (..., N) bool for logits (..., N, K)."""
+        """Return where the prediction is what the attack wants, (N,) bool."""
         raise NotImplementedError
 
     def select(self, rows: Tensor) -> Self:
         """Return the goal of some of the samples only."""
-        return replace(self, label=self.label[rows])
+        return type(self)(self.label[rows], self.loss)
+
+    def repeat(self, times: int) -> Self:
+        """Return the goal of all samples, then of all samples again, and so on."""
+        return type(self)(self.label.repeat(times), self.loss)
 
     def gradient(self, model: Model, x: Tensor) -> Tensor:
         """Return the direction to climb; see `Goal`."""
@@ -77,7 +80,7 @@ class _Aim:
             (gradient,) = torch.autograd.grad(objective, point, ones, allow_unused=True, materialize_grads=True)
         else:
             gradient = torch.zeros_like(point)
-        return Ascent(gradient, logits.detach(), objective.detach())
+        return Ascent(gradient, logits.detach())
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ class Untargeted(_Aim):
 
     def reached(self, logits: Tensor) -> Tensor:
         """Return where the prediction is no longer the label."""
-        return logits.argmax(dim=-1) != self.label
+        return logits.argmax(dim=1) != self.label
 
 
 @dataclass(frozen=True)
@@ -103,4 +106,4 @@ class Targeted(_Aim):
 
     def reached(self, logits: Tensor) -> Tensor:
         """Return where the prediction is the label."""
-        return logits.argmax(dim=-1) == self.label
+        return logits.argmax(dim=1) == self.label

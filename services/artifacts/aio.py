@@ -18,7 +18,7 @@ from services.artifacts import calls
 from services.artifacts.calls import ArtifactInfo, Manifest
 from services.artifacts.digest import CHUNK_BYTES, chunk_count
 from services.artifacts.uploads import Upload
-from services.connection import AsyncRedis, MemoryGauge, connect, translated
+from services.connection import AsyncRedis, MemoryGauge, connect, translated, unless_error
 from services.errors import DataLoss, OutOfRange
 from services.settings import StoreSettings
 
@@ -56,7 +56,7 @@ class AsyncArtifactStore:
             async with self._redis.pipeline(transaction=False) as pipeline:
                 for command in commands:
                     pipeline.execute_command(*command)
-                return await pipeline.execute()
+                return unless_error(await pipeline.execute(raise_on_error=False))
 
     async def usage(self) -> float:
         """The share of the store's memory that is in use, 0 to 1; 0 where it has no limit."""

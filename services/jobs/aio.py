@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
-from services.connection import AsyncRedis, MemoryGauge, translated
+from services.connection import AsyncRedis, MemoryGauge, translated, unless_error
 from services.errors import Unavailable
 from services.jobs import calls, functions, registry_calls, unit_calls
 from services.jobs.record import (
@@ -72,7 +72,7 @@ class AsyncJobStore:
             async with self._redis.pipeline(transaction=False) as pipeline:
                 pipeline.execute_command(*submit.command)
                 pipeline.execute_command(*position.command)
-                submitted, placed = await pipeline.execute()
+                submitted, placed = unless_error(await pipeline.execute(raise_on_error=False))
         return submit.parse(submitted), position.parse(placed)
 
     async def _admit(self) -> None:

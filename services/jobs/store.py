@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
-from services.connection import MemoryGauge, Redis, translated
+from services.connection import MemoryGauge, Redis, translated, unless_error
 from services.errors import Unavailable
 from services.jobs import calls, functions, registry_calls, unit_calls
 from services.jobs.aio import AsyncJobStore
@@ -73,11 +73,25 @@ class JobStore:
         another spec_hash in the last 24 h. AlreadyExists: the job's or the registration's name is taken.
         ResourceExhausted: the store is too full for new work.
         """
+        self._admit()
+        return self._run(calls.submit(job, registration, self._artifact_ttl_ms))
+
+    def submit_and_place(self, job: NewJob) -> tuple[JobRecord, QueuePosition]:
+        """`submit`, and the `position` that the job has then, in one round trip."""
+        self._admit()
+        submit, position = calls.submit(job, None, self._artifact_ttl_ms), calls.position(job.id)
+        with translated(), self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.execute_command(*submit.command)  # type: ignore[no-untyped-call]
+            pipeline.execute_command(*position.command)  # type: ignore[no-untyped-call]
+            submitted, placed = unless_error(pipeline.execute(raise_on_error=False))
+        return submit.parse(submitted), position.parse(placed)
+
+    def _admit(self) -> None:
+        """Refuse new work where the store is too full for it; asks at most once a second."""
         if self._gauge.due():
             with translated():
                 self._gauge.note(self._redis.info("memory"))
         self._gauge.admit()
-        return self._run(calls.submit(job, registration, self._artifact_ttl_ms))
 
     def get(self, tenant: str, job_id: str) -> JobRecord:
         """A job as it stands. NotFound."""

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from workers.goals import Targeted, Untargeted
-from workers.losses import LOSSES, TARGETED_LOSSES
+from workers.losses import LOSSES, TARGETED_LOSSES, margin
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -24,12 +24,19 @@ def test_trap_14_a_small_step_up_the_gradient_serves_the_goal(small_net, picture
 
 
 def test_reached_is_about_the_prediction():
-    """Untargeted: any other class; targeted: that class. For several steps at once as well."""
+    """Untargeted: any other class; targeted: that class."""
     logits = torch.tensor([[3.0, 1.0], [1.0, 3.0]])
     label = torch.tensor([0, 0])
     assert Untargeted(label).reached(logits).tolist() == [False, True]
     assert Targeted(label).reached(logits).tolist() == [True, False]
-    assert Untargeted(label).reached(torch.stack([logits, logits.flip(0)])).tolist() == [[False, True], [True, False]]
+
+
+def test_a_goal_goes_with_its_samples():
+    """Some of them, or all of them several times over; the loss goes along."""
+    goal = Targeted(torch.tensor([4, 5, 6]), margin)
+    assert goal.select(torch.tensor([2, 0])).label.tolist() == [6, 4]
+    assert goal.repeat(2).label.tolist() == [4, 5, 6, 4, 5, 6]
+    assert goal.select(torch.tensor([1])).loss is goal.repeat(3).loss is margin
 
 
 def test_trap_03_the_gradient_leaves_the_parameters_alone(small_net, pictures):

@@ -20,7 +20,9 @@ def frozen(model: nn.Module) -> Iterator[None]:
     """
     device = device_of(model)
     with ExitStack() as undo:
-        undo.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
+        undo.callback(torch.set_rng_state, torch.get_rng_state())
+        if device.type == "cuda":
+            undo.callback(torch.cuda.set_rng_state, torch.cuda.get_rng_state(device), device)
         undo.enter_context(torch.inference_mode(mode=False))  # enables gradients too, under `no_grad` as well
         undo.enter_context(torch.autocast(device.type, enabled=False))
         awake = [module for module in model.modules() if module.training]

@@ -13,10 +13,10 @@ from workers.failures import Rejected
 from workers.goals import Ascent, Model, Targeted, Untargeted
 
 # After how many steps to look at what they came to for the first time, and at most how many later; in between their
-# points are kept. A look is a dozen small operations and a wait for the device: nothing for a batch, half a step for a
-# single sample, which therefore may go longer without.
+# points are kept. A look is a dozen small operations and a wait for the device: nothing for a batch, but the time of a
+# whole step for a single sample, which therefore goes longer without: 8, 32, 96, 160, ... instead of 4, 8, 16, 24, ...
 _FIRST_LOOK, _LONGEST = 4, 8
-_FIRST_LOOK_ALONE, _LONGEST_ALONE = 8, 32
+_FIRST_LOOK_ALONE, _LONGEST_ALONE = 8, 64
 
 # The batch shrinks where at most this part of it is left: a few shapes per run, not one per step.
 _WORTHWHILE: Final = 0.75
@@ -52,7 +52,7 @@ def checked(logits: Tensor, x: Tensor) -> Tensor:
     """Return the logits of `x` as they are; raises `Rejected` where they can't be judged."""
     if logits.ndim != 2 or len(logits) != len(x) or logits.shape[1] < 2:
         raise Rejected("BAD_LOGITS", f"the model must return logits (N, classes >= 2), not {tuple(logits.shape)}")
-    low, high = (float(bound) for bound in logits.aminmax())  # both NaN where any logit is
+    low, high = (float(bound) for bound in logits.detach().aminmax())  # both NaN where any logit is
     if not (math.isfinite(low) and math.isfinite(high)):
         raise Rejected("LOGITS_NOT_FINITE", "the model returns NaN or infinite logits; check its weights and training")
     return logits
@@ -90,16 +90,17 @@ class Pursuit:
         self._aim, self._live_aim = aim, aim
         self._live: Tensor | None = None  # rows that the model is still asked about; None: all
         self._tick, self._survivors_only, self._clean = tick, survivors_only, clean
-        self._unread: list[tuple[Tensor, Tensor, Tensor]] = []  # points, logits, objectives of the last few steps
+        self._unread: list[tuple[Tensor, Tensor]] = []  # points and logits of the last few steps
         self._calls, self._calls_before = 0, calls  # gradients asked for in this run, and in the runs before
-        self._next_look, self._longest = (_FIRST_LOOK, _LONGEST) if len(x) > 1 else (_FIRST_LOOK_ALONE, _LONGEST_ALONE)
+        self._alone = len(x) == 1
+        self._next_look = _FIRST_LOOK_ALONE if self._alone else _FIRST_LOOK
         self._charged = 0
 
     def gradient(self, model: Model, x: Tensor) -> Tensor:
         """Return the direction to climb at `x`; see `goals.Goal`."""
         self._tick(self._calls_before + self._calls)
         if self._calls == self._next_look:
-            self._next_look += min(self._next_look, self._longest)
+            self._next_look += min(3 * self._calls, _LONGEST_ALONE) if self._alone else min(self._calls, _LONGEST)
             self._read()
             if self._survivors_only:
                 self._dismiss(model)
@@ -110,7 +111,7 @@ class Pursuit:
             self.zero_gradient = ~((steepness > 0) & (steepness < torch.inf))
         self._calls += 1
         if x is not self.x:
-            self._unread.append((here, ascent.logits, ascent.objective))
+            self._unread.append((here, ascent.logits))
         if self._live is None:
             return ascent.gradient
         return torch.zeros_like(x).index_copy_(0, self._live, ascent.gradient)
@@ -125,18 +126,15 @@ class Pursuit:
         turned = self._score == torch.inf
         points = self._best if last is None else torch.where(_over(turned, last), self._best, last)
         logits = look(model, points)
-        score = self._worth(logits)
+        score = _worth(self._aim, logits)
         regretted = (score < self._score) & ~turned
         if regretted.any():
             rows = regretted.nonzero().squeeze(1)
             points[rows] = self._best[rows]
             logits[rows] = look(model, points[rows])
-            score = self._worth(logits)
+            score = _worth(self._aim, logits)
             self.forwards[rows] += 1
         return Judged(points, logits, score)
-
-    def _worth(self, logits: Tensor) -> Tensor:
-        return self._aim.objective(logits).masked_fill(self._aim.reached(logits), torch.inf)
 
     def _ascent(self, model: Model, here: Tensor) -> Ascent:
         if self._clean is None or here is not self.x:
@@ -150,18 +148,18 @@ class Pursuit:
         """Enter the points of the last steps in the books: the first one at the goal, or the highest."""
         if not self._unread:
             return
-        points, logits, objectives = zip(*self._unread, strict=True)
+        points, logits = zip(*self._unread, strict=True)
         self._unread.clear()
-        reached = self._live_aim.reached(torch.stack(logits))  # (steps, n)
-        scores = torch.stack(objectives).masked_fill_(reached, torch.inf)
+        scores = _worth(self._live_aim.repeat(len(points)), torch.cat(logits)).view(len(points), -1)  # (steps, n)
         scores.nan_to_num_(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)  # max would choose NaN
         score, step = scores.max(dim=0)  # the first of equals
         known = self._score if self._live is None else self._score[self._live]
         rows = (score > known).nonzero().squeeze(1)
         bettered = rows if self._live is None else self._live[rows]
-        self._score[bettered] = score[rows]
         # One sample needs no stack of points; it has one best step.
-        self._best[bettered] = points[int(step)][rows] if len(step) == 1 else torch.stack(points)[step[rows], rows]
+        best = points[int(step)][rows] if len(step) == 1 else torch.stack(points)[step[rows], rows]
+        self._best.index_copy_(0, bettered, best)
+        self._score.index_copy_(0, bettered, score.index_select(0, rows))
 
     def _dismiss(self, model: Model) -> None:
         """Let the samples go that have reached the goal, if they are many enough and a fresh forward agrees."""
@@ -189,6 +187,11 @@ class Pursuit:
         self.backwards[rows] += self._calls - self._charged
         self.forwards += forwards
         self._charged = self._calls
+
+
+def _worth(aim: Untargeted | Targeted, logits: Tensor) -> Tensor:
+    """Return the objective, or infinity where the goal is reached, (N,)."""
+    return aim.objective(logits).masked_fill(aim.reached(logits), torch.inf)
 
 
 def _over(mask: Tensor, like: Tensor) -> Tensor:

@@ -30,6 +30,17 @@ def test_the_same_request_is_the_same_job_even_under_another_id(store, jobs):
     assert store.ready_units() == 2
 
 
+def test_a_job_and_its_place_come_in_one_answer(store, jobs):
+    store.submit(jobs.new())
+    record, position = store.submit_and_place(jobs.new(request_id="r", spec_hash="same"))
+    assert record == store.get("default", record.id)
+    assert position == store.position(record)
+    assert position.jobs_ahead == 1
+    assert store.submit_and_place(jobs.new(request_id="r", spec_hash="same"))[0] == record
+    with pytest.raises(InvalidArgument):
+        store.submit_and_place(jobs.new(request_id="r", spec_hash="other"))
+
+
 def test_a_request_id_with_another_spec_is_refused(store, jobs):
     store.submit(jobs.new(request_id="r", spec_hash="one"))
     with pytest.raises(InvalidArgument) as refused:
