@@ -77,8 +77,14 @@ def check_attack_on(attack: attacks_pb2.Attack, classes: int, path: str) -> Iter
             f"{path}.goal.targeted.label", f"must be below the number of classes, {classes}, not {target.label}"
         )
     kind = attack.WhichOneof("kind")
-    if kind is not None and getattr(getattr(attack, kind), "loss", None) == attacks_pb2.LOSS_DLR and classes < 3:
-        yield Violation(f"{path}.{kind}.loss", f"LOSS_DLR needs 3 classes or more, the model has {classes}")
+    if kind is None or getattr(getattr(attack, kind), "loss", None) != attacks_pb2.LOSS_DLR:
+        return
+    targeted = attack.goal.WhichOneof("kind") == "targeted"
+    needed = 4 if targeted else 3  # arXiv:2003.01690, eq. 7 and eq. 6
+    if classes < needed:
+        towards = " with a target" if targeted else ""
+        message = f"LOSS_DLR needs {needed} classes or more{towards}, the model has {classes}"
+        yield Violation(f"{path}.{kind}.loss", message)
 
 
 def _check_goal(goal: attacks_pb2.Goal, attack: str | None, path: str) -> Iterator[Violation]:

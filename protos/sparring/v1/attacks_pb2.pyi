@@ -53,7 +53,9 @@ class _LossEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Loss.ValueType],
     LOSS_MARGIN: _Loss.ValueType  # 2
     """max over other classes of z_i, minus z_y (arXiv:1608.04644, f6 without its clamp): free of saturation."""
     LOSS_DLR: _Loss.ValueType  # 3
-    """Difference of logits ratio (arXiv:2003.01690, eq. 6): also free of the logits' scale. Needs 3 classes or more."""
+    """Difference of logits ratio (arXiv:2003.01690, eq. 6; eq. 7 with a target): also free of the logits' scale. Needs 3
+    classes or more, 4 with a target.
+    """
 
 class Loss(_Loss, metaclass=_LossEnumTypeWrapper):
     """The loss that an iterated attack climbs."""
@@ -64,7 +66,9 @@ LOSS_CROSS_ENTROPY: Loss.ValueType  # 1
 LOSS_MARGIN: Loss.ValueType  # 2
 """max over other classes of z_i, minus z_y (arXiv:1608.04644, f6 without its clamp): free of saturation."""
 LOSS_DLR: Loss.ValueType  # 3
-"""Difference of logits ratio (arXiv:2003.01690, eq. 6): also free of the logits' scale. Needs 3 classes or more."""
+"""Difference of logits ratio (arXiv:2003.01690, eq. 6; eq. 7 with a target): also free of the logits' scale. Needs 3
+classes or more, 4 with a target.
+"""
 Global___Loss: _TypeAlias = Loss  # noqa: Y015
 
 @_typing.final

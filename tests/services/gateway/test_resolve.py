@@ -222,11 +222,16 @@ def test_references_are_checked_together():
     assert "below the number of classes, 3" in listed["evaluation.curves[0].attack.goal.targeted.label"]
 
 
-def test_dlr_needs_three_classes():
-    found = References(models={"two": model("two", classes=2)}, datasets={"d": dataset("d", classes=2)})
+@pytest.mark.parametrize(
+    ("classes", "targeted", "refused"), [(2, False, True), (3, False, False), (3, True, True), (4, True, False)]
+)
+def test_dlr_needs_three_classes_and_four_with_a_target(classes, targeted, refused):
+    found = References(models={"m": model("m", classes=classes)}, datasets={"d": dataset("d", classes=classes)})
     dlr = attacks_pb2.Attack(pgd=attacks_pb2.Pgd(loss=attacks_pb2.LOSS_DLR))
-    listed = problems(request("attack", model="two", data=selection(dataset="d"), attack=dlr), found)
-    assert set(listed) == {"attack.attack.pgd.loss"}
+    if targeted:
+        dlr.goal.targeted.label = 0
+    listed = problems(request("attack", model="m", data=selection(dataset="d"), attack=dlr), found)
+    assert set(listed) == ({"attack.attack.pgd.loss"} if refused else set())
 
 
 @pytest.mark.parametrize(
