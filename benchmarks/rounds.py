@@ -23,8 +23,9 @@ class Ratio:
 
     def line(self) -> str:
         mark = "held" if self.held else "MISSED"
+        verdict = f"({self.bar}: {mark})" if self.bar else "(no bar: shown for comparison)"
         figures = f"{self.ours_ms:9.3f} ms / {self.floor_ms:9.3f} ms = {self.ratio:5.2f}"
-        return f"{self.name:<66} {figures}  ({self.bar}: {mark})"
+        return f"{self.name:<66} {figures}  {verdict}"
 
 
 def compare(

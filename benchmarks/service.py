@@ -219,13 +219,14 @@ def transfers(target: str, settings: StoreSettings, rounds: int) -> Iterator[Rat
     with floor() as port, grpc.insecure_channel(port) as bare, sparring.connect(target) as client:
         stream = bare.unary_stream("/floor.Floor/GetAll")
 
-        up, up_floor, down, down_floor, kept_floor, stream_floor = [], [], [], [], [], []
+        up, up_floor, down, down_floor, kept_floor, stream_floor, bare_stream = [], [], [], [], [], [], []
         for number in range(rounds):
             data = bytes([number]) + os.urandom(SIZE_MIB * MIB - 1)
             name = f"artifacts/{hashlib.sha256(data).hexdigest()}"
             up_floor.append(clock(set_all))
             up.append(clock(lambda data=data: client.artifacts.upload(data)))
             down_floor.append(clock(get_all))
+            bare_stream.append(clock(lambda: sum(len(message) for message in stream(b""))))
             kept_floor.append(clock(lambda: keep(redis.get(f"bench:{index}") or b"" for index in range(SIZE_MIB))))
             stream_floor.append(clock(lambda: keep(stream(b""))))
             down.append(clock(lambda name=name: client.artifacts.read(name)))
@@ -236,6 +237,9 @@ def transfers(target: str, settings: StoreSettings, rounds: int) -> Iterator[Rat
     yield compare("download of 100 MiB, speed against the bare loop of GETs", down, down_floor, at_least=0.6)
     yield compare("  ... against GETs that are kept and hashed", down, kept_floor, at_least=0.6)
     yield compare("  ... against such GETs behind a bare gRPC stream", down, stream_floor, at_least=0.6)
+    ceiling = statistics.median(direct / behind for direct, behind in zip(down_floor, bare_stream, strict=True))
+    medians = [statistics.median(times) * 1e3 for times in (bare_stream, down_floor)]
+    yield Ratio("  (a bare gRPC stream of GETs, nothing kept, against the loop)", *medians, ceiling, bar="", held=True)
 
 
 def keep(pieces: Iterable[bytes]) -> bytes:

@@ -65,7 +65,7 @@ def main() -> int:
         LocalStack(workers=arguments.workers, data_dir=arguments.out / "state") as stack,
         sparring.connect(stack.target) as client,
     ):
-        console.print("1. A net that nobody defended, and what two attacks leave of it")
+        console.print("1. A net that nobody defended, and what three attacks leave of it")
         # The longest training fills the second core from the start.
         undefended, pgd_trained = train(client, UNDEFENDED), train(client, "pgd-trained")
         wait(client, undefended)

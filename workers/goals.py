@@ -8,6 +8,7 @@ Legend: x (N, ...) inputs, z (N, K) logits, label (N,) int64.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self
@@ -36,19 +37,19 @@ class Goal(Protocol):
 
 
 @dataclass(frozen=True)
-class _Aim:
+class _Aim(ABC):
     """A label and the loss that measures the distance to it."""
 
     label: Tensor
     loss: Loss = cross_entropy
 
+    @abstractmethod
     def objective(self, logits: Tensor) -> Tensor:
         """Return what the attack climbs, (N,)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reached(self, logits: Tensor) -> Tensor:
         """Return where the prediction is what the attack wants, (N,) bool."""
-        raise NotImplementedError
 
     def select(self, rows: Tensor) -> Self:
         """Return the goal of some of the samples only."""

@@ -22,7 +22,8 @@ from services.connection import AsyncRedis, MemoryGauge, connect, translated, un
 from services.errors import DataLoss, OutOfRange
 from services.settings import StoreSettings
 
-# Uploads that one gateway keeps in mind, 1 MiB each at the most; the one that was quiet longest has to be resumed.
+# Uploads that one gateway keeps in mind; the one that was quiet longest has to be resumed. A quiet one holds less than
+# 1 MiB, one whose bytes are coming also what has gathered and what is under way: 2 * `uploads.GATHERED` MiB.
 UPLOADS_IN_MIND = 256
 # Threads that read for all downloads, and chunks that one download has on their way or waiting.
 THREADS = 4

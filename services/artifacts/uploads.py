@@ -19,7 +19,7 @@ from services.errors import DataLoss, OutOfRange
 Execute = Callable[[tuple[Any, ...]], Awaitable[Any]]
 ExecuteAll = Callable[[list[tuple[Any, ...]]], Awaitable[list[Any]]]
 
-# Chunks that wait for the store, besides those that are under way: 4 MiB of each upload.
+# Chunks that may wait for the store, besides as many that are under way.
 GATHERED = 4
 
 
