@@ -7,7 +7,10 @@
     ├── FailedPrecondition       FAILED_PRECONDITION  right request, wrong state
     ├── Aborted                  ABORTED              somebody else was faster (etag)
     ├── OutOfRange               OUT_OF_RANGE         an offset or event beyond the end
+    ├── Unauthenticated          UNAUTHENTICATED      no key, or none that is known
+    ├── PermissionDenied         PERMISSION_DENIED    the key's role does not allow it
     ├── ResourceExhausted        RESOURCE_EXHAUSTED   full; come back after `retry_after_s`
+    │   └── QuotaExceeded                             the tenant's own quota is used up
     ├── Unavailable              UNAVAILABLE          the store can't be reached; come back after `retry_after_s`
     ├── DataLoss                 DATA_LOSS            bytes that do not have their digest
     └── LeaseLost                ABORTED              a worker's token is stale; never leaves a worker
@@ -101,6 +104,20 @@ class OutOfRange(SparringError):
     default_reason = "OUT_OF_RANGE"
 
 
+class Unauthenticated(SparringError):
+    """Raised when a call carries no key, or one that is unknown, revoked or expired."""
+
+    code = "UNAUTHENTICATED"
+    default_reason = "KEY_UNKNOWN"
+
+
+class PermissionDenied(SparringError):
+    """Raised when the key's role does not allow the call."""
+
+    code = "PERMISSION_DENIED"
+    default_reason = "ROLE_TOO_LOW"
+
+
 class ResourceExhausted(SparringError):
     """Raised when there is no room; `retry_after_s` says when to come back."""
 
@@ -110,6 +127,18 @@ class ResourceExhausted(SparringError):
     def __init__(self, message: str, *, reason: str | None = None, retry_after_s: float = 30.0) -> None:
         super().__init__(message, reason=reason)
         self.retry_after_s = retry_after_s
+
+
+class QuotaExceeded(ResourceExhausted):
+    """Raised when a tenant would use more than its quota; `subject` is the tenant, `limit` the field of its quota."""
+
+    default_reason = "QUOTA_EXCEEDED"
+
+    def __init__(self, subject: str, limit: str, message: str, *, retry_after_s: float = 30.0) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.subject = subject
+        self.limit = limit
+        self.metadata = {"quota": limit}
 
 
 class Unavailable(SparringError):

@@ -27,7 +27,9 @@ class NewJob:
     """A job to accept. `id` is made by the caller, so that a repeated submit is the same submit.
 
     Units 0 to `units` - 1 are handed out first, the closing unit (number `units`) once all of them are committed.
-    `request_id` may be empty; `spec_hash` says whether two submits ask for the same.
+    `request_id` may be empty; `spec_hash` says whether two submits ask for the same. `deadline_ms` is the longest from
+    acceptance to the end, `queue_ms` the longest until its first unit is taken; 0 for no limit. `giga_ops` is what the
+    tenant's quota of compute is charged until the job ends.
     """
 
     id: str
@@ -39,6 +41,30 @@ class NewJob:
     request_id: str = ""
     units: int
     display_name: str = ""
+    deadline_ms: int = 0
+    queue_ms: int = 0
+    giga_ops: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quota:
+    """What a tenant may use, 0 for no limit, and its `weight` where tenants compete for workers."""
+
+    max_queued_jobs: int = 0
+    max_running_jobs: int = 0
+    max_artifact_bytes: int = 0
+    max_giga_ops: float = 0.0
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """What a tenant uses: jobs that wait and that run, bytes of artifacts and uploads, compute of jobs not ended."""
+
+    queued_jobs: int
+    running_jobs: int
+    artifact_bytes: int
+    giga_ops: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +123,7 @@ class Event:
 
     state     {state, error?}: the State's number; the error in base64
     progress  {fraction, units_done, units_total, remaining_seconds?, message}
-    unit      {unit, kind: claimed|committed|released|lost, worker, attempt}
+    unit      {unit, kind: claimed|committed|released|lost, worker, attempt, cause?}
     metric    {name, value, step}
     gap       {}: events up to and with this number are no longer held (made by `watch`, never stored)
     """

@@ -28,7 +28,9 @@ if _version_not_supported:
 class ArtifactServiceStub:
     """Bytes in and out, in chunks, resumable by offset.
 
-    Every RPC MAY answer UNAVAILABLE (the store can't be reached; retry with backoff) and INTERNAL.
+    Each tenant has its own, even of the same bytes. Every RPC MAY answer
+    UNAUTHENTICATED (no key, or none that is known), PERMISSION_DENIED (the key's role does not
+    allow it), UNAVAILABLE (the store can't be reached; retry with backoff) and INTERNAL.
     """
 
     def __init__(self, channel):
@@ -72,7 +74,9 @@ class ArtifactServiceStub:
 class ArtifactServiceServicer:
     """Bytes in and out, in chunks, resumable by offset.
 
-    Every RPC MAY answer UNAVAILABLE (the store can't be reached; retry with backoff) and INTERNAL.
+    Each tenant has its own, even of the same bytes. Every RPC MAY answer
+    UNAUTHENTICATED (no key, or none that is known), PERMISSION_DENIED (the key's role does not
+    allow it), UNAVAILABLE (the store can't be reached; retry with backoff) and INTERNAL.
     """
 
     def BeginUpload(self, request, context):
@@ -168,7 +172,9 @@ def add_ArtifactServiceServicer_to_server(servicer, server):
 class ArtifactService:
     """Bytes in and out, in chunks, resumable by offset.
 
-    Every RPC MAY answer UNAVAILABLE (the store can't be reached; retry with backoff) and INTERNAL.
+    Each tenant has its own, even of the same bytes. Every RPC MAY answer
+    UNAUTHENTICATED (no key, or none that is known), PERMISSION_DENIED (the key's role does not
+    allow it), UNAVAILABLE (the store can't be reached; retry with backoff) and INTERNAL.
     """
 
     @staticmethod

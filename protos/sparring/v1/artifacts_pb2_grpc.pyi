@@ -29,7 +29,9 @@ GRPC_VERSION: str
 class ArtifactServiceStub:
     """Bytes in and out, in chunks, resumable by offset.
 
-    Every RPC MAY answer UNAVAILABLE (the store can't be reached; retry with backoff) and INTERNAL.
+    Each tenant has its own, even of the same bytes. Every RPC MAY answer
+    UNAUTHENTICATED (no key, or none that is known), PERMISSION_DENIED (the key's role does not
+    allow it), UNAVAILABLE (the store can't be reached; retry with backoff) and INTERNAL.
     """
 
     @_typing.overload
@@ -63,7 +65,9 @@ class ArtifactServiceStub:
 class ArtifactServiceAsyncStub(ArtifactServiceStub):
     """Bytes in and out, in chunks, resumable by offset.
 
-    Every RPC MAY answer UNAVAILABLE (the store can't be reached; retry with backoff) and INTERNAL.
+    Each tenant has its own, even of the same bytes. Every RPC MAY answer
+    UNAUTHENTICATED (no key, or none that is known), PERMISSION_DENIED (the key's role does not
+    allow it), UNAVAILABLE (the store can't be reached; retry with backoff) and INTERNAL.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -93,7 +97,9 @@ class ArtifactServiceAsyncStub(ArtifactServiceStub):
 class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
     """Bytes in and out, in chunks, resumable by offset.
 
-    Every RPC MAY answer UNAVAILABLE (the store can't be reached; retry with backoff) and INTERNAL.
+    Each tenant has its own, even of the same bytes. Every RPC MAY answer
+    UNAUTHENTICATED (no key, or none that is known), PERMISSION_DENIED (the key's role does not
+    allow it), UNAVAILABLE (the store can't be reached; retry with backoff) and INTERNAL.
     """
 
     @_abc_1.abstractmethod

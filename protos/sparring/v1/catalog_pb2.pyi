@@ -205,7 +205,7 @@ class WorkerInfo(_message.Message):
     device_name: _builtins.str
     """The device in words, e.g. "NVIDIA H100" or the processor's name."""
     unit: _builtins.str
-    """The unit of work that it holds, `jobs/{job}/units/{unit}`, or empty."""
+    """The unit of work that it holds, `jobs/{job}/units/{unit}`; empty where it is idle or works for another tenant."""
     last_seen_s: _builtins.float
     """Seconds since it was last heard of."""
     @_builtins.property
@@ -266,7 +266,7 @@ class ServerInfo(_message.Message):
     max_samples: _builtins.int
     """Largest dataset selection that one job may take, in samples."""
     ready_units: _builtins.int
-    """Units of work that wait."""
+    """Units of work of the tenant that wait."""
     store_used: _builtins.float
     """Part of the store's memory in use, 0 to 1; new work is refused above 0.8."""
     @_builtins.property

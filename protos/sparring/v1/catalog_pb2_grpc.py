@@ -27,6 +27,9 @@ if _version_not_supported:
 
 class CatalogServiceStub:
     """What there is to choose from.
+
+    Every RPC MAY answer UNAUTHENTICATED (no key, or none that is known), PERMISSION_DENIED (the key's role does not
+    allow it), UNAVAILABLE and INTERNAL.
     """
 
     def __init__(self, channel):
@@ -64,6 +67,9 @@ class CatalogServiceStub:
 
 class CatalogServiceServicer:
     """What there is to choose from.
+
+    Every RPC MAY answer UNAUTHENTICATED (no key, or none that is known), PERMISSION_DENIED (the key's role does not
+    allow it), UNAVAILABLE and INTERNAL.
     """
 
     def GetServerInfo(self, request, context):
@@ -139,6 +145,9 @@ def add_CatalogServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class CatalogService:
     """What there is to choose from.
+
+    Every RPC MAY answer UNAUTHENTICATED (no key, or none that is known), PERMISSION_DENIED (the key's role does not
+    allow it), UNAVAILABLE and INTERNAL.
     """
 
     @staticmethod

@@ -27,7 +27,11 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class CatalogServiceStub:
-    """What there is to choose from."""
+    """What there is to choose from.
+
+    Every RPC MAY answer UNAUTHENTICATED (no key, or none that is known), PERMISSION_DENIED (the key's role does not
+    allow it), UNAVAILABLE and INTERNAL.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -46,7 +50,11 @@ class CatalogServiceStub:
 
 @_typing.type_check_only
 class CatalogServiceAsyncStub(CatalogServiceStub):
-    """What there is to choose from."""
+    """What there is to choose from.
+
+    Every RPC MAY answer UNAUTHENTICATED (no key, or none that is known), PERMISSION_DENIED (the key's role does not
+    allow it), UNAVAILABLE and INTERNAL.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_catalog_pb2.GetServerInfoRequest, _catalog_pb2.ServerInfo]  # type: ignore[assignment]
@@ -61,7 +69,11 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     """The datasets that ship with Sparring."""
 
 class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What there is to choose from."""
+    """What there is to choose from.
+
+    Every RPC MAY answer UNAUTHENTICATED (no key, or none that is known), PERMISSION_DENIED (the key's role does not
+    allow it), UNAVAILABLE and INTERNAL.
+    """
 
     @_abc_1.abstractmethod
     def GetServerInfo(

@@ -28,7 +28,9 @@ if _version_not_supported:
 class DatasetServiceStub:
     """The data that jobs train on and attack.
 
-    Every RPC MAY answer UNAVAILABLE and INTERNAL.
+    Each tenant has its own, beside the built-in and mounted ones that all share. Every RPC MAY answer
+    UNAUTHENTICATED (no key, or none that is known), PERMISSION_DENIED (the key's role does not
+    allow it), UNAVAILABLE and INTERNAL.
     """
 
     def __init__(self, channel):
@@ -62,7 +64,9 @@ class DatasetServiceStub:
 class DatasetServiceServicer:
     """The data that jobs train on and attack.
 
-    Every RPC MAY answer UNAVAILABLE and INTERNAL.
+    Each tenant has its own, beside the built-in and mounted ones that all share. Every RPC MAY answer
+    UNAUTHENTICATED (no key, or none that is known), PERMISSION_DENIED (the key's role does not
+    allow it), UNAVAILABLE and INTERNAL.
     """
 
     def RegisterDataset(self, request, context):
@@ -129,7 +133,9 @@ def add_DatasetServiceServicer_to_server(servicer, server):
 class DatasetService:
     """The data that jobs train on and attack.
 
-    Every RPC MAY answer UNAVAILABLE and INTERNAL.
+    Each tenant has its own, beside the built-in and mounted ones that all share. Every RPC MAY answer
+    UNAUTHENTICATED (no key, or none that is known), PERMISSION_DENIED (the key's role does not
+    allow it), UNAVAILABLE and INTERNAL.
     """
 
     @staticmethod

@@ -29,7 +29,9 @@ GRPC_VERSION: str
 class DatasetServiceStub:
     """The data that jobs train on and attack.
 
-    Every RPC MAY answer UNAVAILABLE and INTERNAL.
+    Each tenant has its own, beside the built-in and mounted ones that all share. Every RPC MAY answer
+    UNAUTHENTICATED (no key, or none that is known), PERMISSION_DENIED (the key's role does not
+    allow it), UNAVAILABLE and INTERNAL.
     """
 
     @_typing.overload
@@ -52,7 +54,9 @@ class DatasetServiceStub:
 class DatasetServiceAsyncStub(DatasetServiceStub):
     """The data that jobs train on and attack.
 
-    Every RPC MAY answer UNAVAILABLE and INTERNAL.
+    Each tenant has its own, beside the built-in and mounted ones that all share. Every RPC MAY answer
+    UNAUTHENTICATED (no key, or none that is known), PERMISSION_DENIED (the key's role does not
+    allow it), UNAVAILABLE and INTERNAL.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -71,7 +75,9 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
 class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
     """The data that jobs train on and attack.
 
-    Every RPC MAY answer UNAVAILABLE and INTERNAL.
+    Each tenant has its own, beside the built-in and mounted ones that all share. Every RPC MAY answer
+    UNAUTHENTICATED (no key, or none that is known), PERMISSION_DENIED (the key's role does not
+    allow it), UNAVAILABLE and INTERNAL.
     """
 
     @_abc_1.abstractmethod

@@ -568,10 +568,15 @@ class Resolution(_message.Message):
     EVALUATION_DATA_FIELD_NUMBER: _builtins.int
     SHARDS_FIELD_NUMBER: _builtins.int
     UNITS_FIELD_NUMBER: _builtins.int
+    GIGA_OPS_FIELD_NUMBER: _builtins.int
     shards: _builtins.int
     """Shards of each model: [i * shard_size, (i + 1) * shard_size) of the selection. 1 for a training."""
     units: _builtins.int
     """Units of work before the closing one: models x shards. Unit u is model u / shards, shard u % shards."""
+    giga_ops: _builtins.float
+    """Estimated compute in billions of multiply-adds: samples x passes x what one pass of the network costs. What the
+    tenant's quota of compute is charged until the job ends.
+    """
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResolvedModel]:
         """The models, in the order of the spec; for a training, the initial model if there is one."""
@@ -592,14 +597,88 @@ class Resolution(_message.Message):
         evaluation_data: Global___ResolvedData | None = ...,
         shards: _builtins.int = ...,
         units: _builtins.int = ...,
+        giga_ops: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "evaluation_data", b"evaluation_data"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "evaluation_data", b"evaluation_data", "models", b"models", "shards", b"shards", "units", b"units"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "evaluation_data", b"evaluation_data", "giga_ops", b"giga_ops", "models", b"models", "shards", b"shards", "units", b"units"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Resolution: _TypeAlias = Resolution  # noqa: Y015
+
+@_typing.final
+class Limits(_message.Message):
+    """How long a job may take. A job that has not ended in time ends as FAILED; finished units are kept for RetryJob."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEADLINE_SECONDS_FIELD_NUMBER: _builtins.int
+    QUEUE_SECONDS_FIELD_NUMBER: _builtins.int
+    deadline_seconds: _builtins.float
+    """Seconds from acceptance to the end; reason DEADLINE_EXCEEDED. Range [1, 31536000]. Unset: no limit."""
+    queue_seconds: _builtins.float
+    """Seconds that it may wait for its first unit to be taken; reason QUEUE_TIME_EXCEEDED. Range [1, 31536000].
+    Unset: no limit.
+    """
+    def __init__(
+        self,
+        *,
+        deadline_seconds: _builtins.float | None = ...,
+        queue_seconds: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_deadline_seconds", b"_deadline_seconds", "_queue_seconds", b"_queue_seconds", "deadline_seconds", b"deadline_seconds", "queue_seconds", b"queue_seconds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_deadline_seconds", b"_deadline_seconds", "_queue_seconds", b"_queue_seconds", "deadline_seconds", b"deadline_seconds", "queue_seconds", b"queue_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__deadline_seconds: _TypeAlias = _typing.Literal["deadline_seconds"]  # noqa: Y015
+    _WhichOneofArgType__deadline_seconds: _TypeAlias = _typing.Literal["_deadline_seconds", b"_deadline_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__queue_seconds: _TypeAlias = _typing.Literal["queue_seconds"]  # noqa: Y015
+    _WhichOneofArgType__queue_seconds: _TypeAlias = _typing.Literal["_queue_seconds", b"_queue_seconds"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__deadline_seconds) -> _WhichOneofReturnType__deadline_seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__queue_seconds) -> _WhichOneofReturnType__queue_seconds | None: ...
+
+Global___Limits: _TypeAlias = Limits  # noqa: Y015
+
+@_typing.final
+class FinishedUnit(_message.Message):
+    """A unit of an attack or an evaluation that was committed, of a job that did not succeed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNIT_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    ARTIFACT_FIELD_NUMBER: _builtins.int
+    unit: _builtins.int
+    """Number of the unit."""
+    model: _builtins.str
+    """The model, `models/{model}`."""
+    offset: _builtins.int
+    """First sample, in the dataset's split."""
+    count: _builtins.int
+    """Number of samples."""
+    artifact: _builtins.str
+    """Its file, a safetensors of everything that was measured on its samples: `artifacts/{sha256}`."""
+    def __init__(
+        self,
+        *,
+        unit: _builtins.int = ...,
+        model: _builtins.str = ...,
+        offset: _builtins.int = ...,
+        count: _builtins.int = ...,
+        artifact: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "count", b"count", "model", b"model", "offset", b"offset", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FinishedUnit: _TypeAlias = FinishedUnit  # noqa: Y015
 
 @_typing.final
 class ResultRow(_message.Message):
@@ -812,7 +891,9 @@ class JobArtifact(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     FILENAME_FIELD_NUMBER: _builtins.int
     role: _builtins.str
-    """What it is: "adversarial" (safetensors), "report" (HTML), "metrics" (JSON), "weights" (safetensors)."""
+    """What it is: "adversarial" (safetensors), "report" (HTML), "metrics" (JSON), "weights" (safetensors),
+    "manifest" (JSON: the digests of everything that the result was made from, see `sparring verify`).
+    """
     artifact: _builtins.str
     """`artifacts/{sha256}`."""
     size_bytes: _builtins.int
@@ -1002,6 +1083,8 @@ class Job(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     LAST_EVENT_ID_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    FINISHED_UNITS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`jobs/{job}`."""
     state: Global___Job.State.ValueType
@@ -1060,6 +1143,14 @@ class Job(_message.Message):
     def end_time(self) -> _timestamp_pb2.Timestamp:
         """When it ended."""
 
+    @_builtins.property
+    def limits(self) -> Global___Limits:
+        """How long it may take."""
+
+    @_builtins.property
+    def finished_units(self) -> _containers.RepeatedCompositeFieldContainer[Global___FinishedUnit]:
+        """Set by GetJob for an attack or an evaluation that ended as FAILED, CANCELLED or QUARANTINED: what was finished."""
+
     def __init__(
         self,
         *,
@@ -1080,10 +1171,12 @@ class Job(_message.Message):
         etag: _builtins.str = ...,
         last_event_id: _builtins.int = ...,
         display_name: _builtins.str = ...,
+        limits: Global___Limits | None = ...,
+        finished_units: _abc.Iterable[Global___FinishedUnit] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attack", b"attack", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "evaluation", b"evaluation", "intake", b"intake", "progress", b"progress", "resolution", b"resolution", "result", b"result", "spec", b"spec", "start_time", b"start_time", "training", b"training", "waiting", b"waiting"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attack", b"attack", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "evaluation", b"evaluation", "intake", b"intake", "limits", b"limits", "progress", b"progress", "resolution", b"resolution", "result", b"result", "spec", b"spec", "start_time", b"start_time", "training", b"training", "waiting", b"waiting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attack", b"attack", "create_time", b"create_time", "display_name", b"display_name", "end_time", b"end_time", "error", b"error", "etag", b"etag", "evaluation", b"evaluation", "intake", b"intake", "last_event_id", b"last_event_id", "name", b"name", "progress", b"progress", "resolution", b"resolution", "result", b"result", "spec", b"spec", "start_time", b"start_time", "state", b"state", "training", b"training", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attack", b"attack", "create_time", b"create_time", "display_name", b"display_name", "end_time", b"end_time", "error", b"error", "etag", b"etag", "evaluation", b"evaluation", "finished_units", b"finished_units", "intake", b"intake", "last_event_id", b"last_event_id", "limits", b"limits", "name", b"name", "progress", b"progress", "resolution", b"resolution", "result", b"result", "spec", b"spec", "start_time", b"start_time", "state", b"state", "training", b"training", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_spec: _TypeAlias = _typing.Literal["attack", "training", "evaluation", "intake"]  # noqa: Y015
     _WhichOneofArgType_spec: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
@@ -1103,6 +1196,7 @@ class CreateJobRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """A UUID made by the client: the same id with the same request within 24 h answers with the same job.
     Empty: no protection against duplicates.
@@ -1123,6 +1217,10 @@ class CreateJobRequest(_message.Message):
     def evaluation(self) -> Global___EvaluationSpec:
         """An evaluation."""
 
+    @_builtins.property
+    def limits(self) -> Global___Limits:
+        """How long it may take."""
+
     def __init__(
         self,
         *,
@@ -1132,10 +1230,11 @@ class CreateJobRequest(_message.Message):
         request_id: _builtins.str = ...,
         validate_only: _builtins.bool = ...,
         display_name: _builtins.str = ...,
+        limits: Global___Limits | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attack", b"attack", "evaluation", b"evaluation", "spec", b"spec", "training", b"training"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attack", b"attack", "evaluation", b"evaluation", "limits", b"limits", "spec", b"spec", "training", b"training"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attack", b"attack", "display_name", b"display_name", "evaluation", b"evaluation", "request_id", b"request_id", "spec", b"spec", "training", b"training", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attack", b"attack", "display_name", b"display_name", "evaluation", b"evaluation", "limits", b"limits", "request_id", b"request_id", "spec", b"spec", "training", b"training", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_spec: _TypeAlias = _typing.Literal["attack", "training", "evaluation"]  # noqa: Y015
     _WhichOneofArgType_spec: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
@@ -1384,6 +1483,7 @@ class UnitChange(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     WORKER_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
     unit: _builtins.int
     """Number of the unit."""
     kind: Global___UnitChange.Kind.ValueType
@@ -1392,6 +1492,8 @@ class UnitChange(_message.Message):
     """The worker."""
     attempt: _builtins.int
     """How often it has been taken."""
+    cause: _builtins.str
+    """KIND_LOST: how, e.g. "killed by SIGKILL" or "not heard of for 15 s"."""
     def __init__(
         self,
         *,
@@ -1399,10 +1501,11 @@ class UnitChange(_message.Message):
         kind: Global___UnitChange.Kind.ValueType = ...,
         worker: _builtins.str = ...,
         attempt: _builtins.int = ...,
+        cause: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "kind", b"kind", "unit", b"unit", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "cause", b"cause", "kind", b"kind", "unit", b"unit", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

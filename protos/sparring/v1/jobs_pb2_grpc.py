@@ -26,9 +26,10 @@ if _version_not_supported:
 
 
 class JobServiceStub:
-    """Jobs as resources.
+    """Jobs as resources. A job belongs to the tenant whose key asked for it; to every other tenant it is NOT_FOUND.
 
-    Every RPC MAY answer UNAVAILABLE (retry with backoff; every mutation here is idempotent) and INTERNAL.
+    Every RPC MAY answer UNAUTHENTICATED (no key, or none that is known), PERMISSION_DENIED (the key's role does not allow
+    it), UNAVAILABLE (retry with backoff; every mutation here is idempotent) and INTERNAL.
     """
 
     def __init__(self, channel):
@@ -75,16 +76,17 @@ class JobServiceStub:
 
 
 class JobServiceServicer:
-    """Jobs as resources.
+    """Jobs as resources. A job belongs to the tenant whose key asked for it; to every other tenant it is NOT_FOUND.
 
-    Every RPC MAY answer UNAVAILABLE (retry with backoff; every mutation here is idempotent) and INTERNAL.
+    Every RPC MAY answer UNAUTHENTICATED (no key, or none that is known), PERMISSION_DENIED (the key's role does not allow
+    it), UNAVAILABLE (retry with backoff; every mutation here is idempotent) and INTERNAL.
     """
 
     def CreateJob(self, request, context):
         """Accepts a job. Once this has answered, the job reaches an end whatever dies.
         INVALID_ARGUMENT with BadRequest: every bad field at once; also a request_id that came before with another body.
         NOT_FOUND with ResourceInfo: a model or dataset that is not there. FAILED_PRECONDITION: one that is not READY.
-        RESOURCE_EXHAUSTED with RetryInfo: the store is too full to take new work.
+        RESOURCE_EXHAUSTED with RetryInfo: the store is too full to take new work; with QuotaFailure: the tenant's quota is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -124,8 +126,8 @@ class JobServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RetryJob(self, request, context):
-        """Queues a FAILED, CANCELLED or QUARANTINED job again; units that were committed are kept.
-        NOT_FOUND. FAILED_PRECONDITION: it has not ended, or it succeeded.
+        """Queues a FAILED, CANCELLED or QUARANTINED job again; units that were committed are kept, and its limits begin anew.
+        NOT_FOUND. FAILED_PRECONDITION: it has not ended, or it succeeded. RESOURCE_EXHAUSTED as for CreateJob.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -185,9 +187,10 @@ def add_JobServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class JobService:
-    """Jobs as resources.
+    """Jobs as resources. A job belongs to the tenant whose key asked for it; to every other tenant it is NOT_FOUND.
 
-    Every RPC MAY answer UNAVAILABLE (retry with backoff; every mutation here is idempotent) and INTERNAL.
+    Every RPC MAY answer UNAUTHENTICATED (no key, or none that is known), PERMISSION_DENIED (the key's role does not allow
+    it), UNAVAILABLE (retry with backoff; every mutation here is idempotent) and INTERNAL.
     """
 
     @staticmethod

@@ -27,9 +27,10 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class JobServiceStub:
-    """Jobs as resources.
+    """Jobs as resources. A job belongs to the tenant whose key asked for it; to every other tenant it is NOT_FOUND.
 
-    Every RPC MAY answer UNAVAILABLE (retry with backoff; every mutation here is idempotent) and INTERNAL.
+    Every RPC MAY answer UNAUTHENTICATED (no key, or none that is known), PERMISSION_DENIED (the key's role does not allow
+    it), UNAVAILABLE (retry with backoff; every mutation here is idempotent) and INTERNAL.
     """
 
     @_typing.overload
@@ -40,7 +41,7 @@ class JobServiceStub:
     """Accepts a job. Once this has answered, the job reaches an end whatever dies.
     INVALID_ARGUMENT with BadRequest: every bad field at once; also a request_id that came before with another body.
     NOT_FOUND with ResourceInfo: a model or dataset that is not there. FAILED_PRECONDITION: one that is not READY.
-    RESOURCE_EXHAUSTED with RetryInfo: the store is too full to take new work.
+    RESOURCE_EXHAUSTED with RetryInfo: the store is too full to take new work; with QuotaFailure: the tenant's quota is.
     """
     GetJob: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.GetJobRequest, _jobs_pb2.Job]
     """NOT_FOUND."""
@@ -58,17 +59,18 @@ class JobServiceStub:
     FAILED_PRECONDITION: it ended otherwise. ABORTED: the etag is not the job's.
     """
     RetryJob: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.RetryJobRequest, _jobs_pb2.Job]
-    """Queues a FAILED, CANCELLED or QUARANTINED job again; units that were committed are kept.
-    NOT_FOUND. FAILED_PRECONDITION: it has not ended, or it succeeded.
+    """Queues a FAILED, CANCELLED or QUARANTINED job again; units that were committed are kept, and its limits begin anew.
+    NOT_FOUND. FAILED_PRECONDITION: it has not ended, or it succeeded. RESOURCE_EXHAUSTED as for CreateJob.
     """
     DeleteJob: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.DeleteJobRequest, _jobs_pb2.DeleteJobResponse]
     """Forgets an ended job, its events and its results. NOT_FOUND. FAILED_PRECONDITION: it has not ended. ABORTED: etag."""
 
 @_typing.type_check_only
 class JobServiceAsyncStub(JobServiceStub):
-    """Jobs as resources.
+    """Jobs as resources. A job belongs to the tenant whose key asked for it; to every other tenant it is NOT_FOUND.
 
-    Every RPC MAY answer UNAVAILABLE (retry with backoff; every mutation here is idempotent) and INTERNAL.
+    Every RPC MAY answer UNAUTHENTICATED (no key, or none that is known), PERMISSION_DENIED (the key's role does not allow
+    it), UNAVAILABLE (retry with backoff; every mutation here is idempotent) and INTERNAL.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -76,7 +78,7 @@ class JobServiceAsyncStub(JobServiceStub):
     """Accepts a job. Once this has answered, the job reaches an end whatever dies.
     INVALID_ARGUMENT with BadRequest: every bad field at once; also a request_id that came before with another body.
     NOT_FOUND with ResourceInfo: a model or dataset that is not there. FAILED_PRECONDITION: one that is not READY.
-    RESOURCE_EXHAUSTED with RetryInfo: the store is too full to take new work.
+    RESOURCE_EXHAUSTED with RetryInfo: the store is too full to take new work; with QuotaFailure: the tenant's quota is.
     """
     GetJob: _aio.UnaryUnaryMultiCallable[_jobs_pb2.GetJobRequest, _jobs_pb2.Job]  # type: ignore[assignment]
     """NOT_FOUND."""
@@ -94,16 +96,17 @@ class JobServiceAsyncStub(JobServiceStub):
     FAILED_PRECONDITION: it ended otherwise. ABORTED: the etag is not the job's.
     """
     RetryJob: _aio.UnaryUnaryMultiCallable[_jobs_pb2.RetryJobRequest, _jobs_pb2.Job]  # type: ignore[assignment]
-    """Queues a FAILED, CANCELLED or QUARANTINED job again; units that were committed are kept.
-    NOT_FOUND. FAILED_PRECONDITION: it has not ended, or it succeeded.
+    """Queues a FAILED, CANCELLED or QUARANTINED job again; units that were committed are kept, and its limits begin anew.
+    NOT_FOUND. FAILED_PRECONDITION: it has not ended, or it succeeded. RESOURCE_EXHAUSTED as for CreateJob.
     """
     DeleteJob: _aio.UnaryUnaryMultiCallable[_jobs_pb2.DeleteJobRequest, _jobs_pb2.DeleteJobResponse]  # type: ignore[assignment]
     """Forgets an ended job, its events and its results. NOT_FOUND. FAILED_PRECONDITION: it has not ended. ABORTED: etag."""
 
 class JobServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Jobs as resources.
+    """Jobs as resources. A job belongs to the tenant whose key asked for it; to every other tenant it is NOT_FOUND.
 
-    Every RPC MAY answer UNAVAILABLE (retry with backoff; every mutation here is idempotent) and INTERNAL.
+    Every RPC MAY answer UNAUTHENTICATED (no key, or none that is known), PERMISSION_DENIED (the key's role does not allow
+    it), UNAVAILABLE (retry with backoff; every mutation here is idempotent) and INTERNAL.
     """
 
     @_abc_1.abstractmethod
@@ -115,7 +118,7 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         """Accepts a job. Once this has answered, the job reaches an end whatever dies.
         INVALID_ARGUMENT with BadRequest: every bad field at once; also a request_id that came before with another body.
         NOT_FOUND with ResourceInfo: a model or dataset that is not there. FAILED_PRECONDITION: one that is not READY.
-        RESOURCE_EXHAUSTED with RetryInfo: the store is too full to take new work.
+        RESOURCE_EXHAUSTED with RetryInfo: the store is too full to take new work; with QuotaFailure: the tenant's quota is.
         """
 
     @_abc_1.abstractmethod
@@ -163,8 +166,8 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _jobs_pb2.RetryJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_jobs_pb2.Job, _abc.Awaitable[_jobs_pb2.Job]]:
-        """Queues a FAILED, CANCELLED or QUARANTINED job again; units that were committed are kept.
-        NOT_FOUND. FAILED_PRECONDITION: it has not ended, or it succeeded.
+        """Queues a FAILED, CANCELLED or QUARANTINED job again; units that were committed are kept, and its limits begin anew.
+        NOT_FOUND. FAILED_PRECONDITION: it has not ended, or it succeeded. RESOURCE_EXHAUSTED as for CreateJob.
         """
 
     @_abc_1.abstractmethod

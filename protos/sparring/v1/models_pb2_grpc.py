@@ -28,7 +28,9 @@ if _version_not_supported:
 class ModelServiceStub:
     """The models that jobs attack.
 
-    Every RPC MAY answer UNAVAILABLE and INTERNAL.
+    Each tenant has its own. Every RPC MAY answer
+    UNAUTHENTICATED (no key, or none that is known), PERMISSION_DENIED (the key's role does not
+    allow it), UNAVAILABLE and INTERNAL.
     """
 
     def __init__(self, channel):
@@ -62,7 +64,9 @@ class ModelServiceStub:
 class ModelServiceServicer:
     """The models that jobs attack.
 
-    Every RPC MAY answer UNAVAILABLE and INTERNAL.
+    Each tenant has its own. Every RPC MAY answer
+    UNAUTHENTICATED (no key, or none that is known), PERMISSION_DENIED (the key's role does not
+    allow it), UNAVAILABLE and INTERNAL.
     """
 
     def RegisterModel(self, request, context):
@@ -130,7 +134,9 @@ def add_ModelServiceServicer_to_server(servicer, server):
 class ModelService:
     """The models that jobs attack.
 
-    Every RPC MAY answer UNAVAILABLE and INTERNAL.
+    Each tenant has its own. Every RPC MAY answer
+    UNAUTHENTICATED (no key, or none that is known), PERMISSION_DENIED (the key's role does not
+    allow it), UNAVAILABLE and INTERNAL.
     """
 
     @staticmethod

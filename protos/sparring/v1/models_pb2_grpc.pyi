@@ -29,7 +29,9 @@ GRPC_VERSION: str
 class ModelServiceStub:
     """The models that jobs attack.
 
-    Every RPC MAY answer UNAVAILABLE and INTERNAL.
+    Each tenant has its own. Every RPC MAY answer
+    UNAUTHENTICATED (no key, or none that is known), PERMISSION_DENIED (the key's role does not
+    allow it), UNAVAILABLE and INTERNAL.
     """
 
     @_typing.overload
@@ -53,7 +55,9 @@ class ModelServiceStub:
 class ModelServiceAsyncStub(ModelServiceStub):
     """The models that jobs attack.
 
-    Every RPC MAY answer UNAVAILABLE and INTERNAL.
+    Each tenant has its own. Every RPC MAY answer
+    UNAUTHENTICATED (no key, or none that is known), PERMISSION_DENIED (the key's role does not
+    allow it), UNAVAILABLE and INTERNAL.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -73,7 +77,9 @@ class ModelServiceAsyncStub(ModelServiceStub):
 class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
     """The models that jobs attack.
 
-    Every RPC MAY answer UNAVAILABLE and INTERNAL.
+    Each tenant has its own. Every RPC MAY answer
+    UNAUTHENTICATED (no key, or none that is known), PERMISSION_DENIED (the key's role does not
+    allow it), UNAVAILABLE and INTERNAL.
     """
 
     @_abc_1.abstractmethod
