@@ -5,7 +5,12 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test check test-system bench protos docs clean setup
+.PHONY: help demo test check test-system test-faults test-mutations test-soak bench protos docs clean setup
+
+# `make test-faults SCALE=10 SEED=7`: ten times the faults, drawn from seed 7.
+SCALE ?= 1
+SEED ?=
+MINUTES ?= 20
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -26,7 +31,7 @@ demo: $(VENV)/.local-stamp ## train, attack, defend, attack again on real digits
 	$(RUN) examples/demo.py
 
 test: $(VENV)/.dev-stamp ## every test that needs neither root nor Docker nor a GPU
-	$(RUN) -m pytest -m "not system and not gpu"
+	$(RUN) -m pytest -m "not system and not gpu and not faults and not soak"
 
 check: $(VENV)/.dev-stamp ## format, lint, types, import directions, stub drift, contract lint
 	$(BIN)/ruff format --check .
@@ -39,6 +44,15 @@ check: $(VENV)/.dev-stamp ## format, lint, types, import directions, stub drift,
 
 test-system: $(VENV)/.dev-stamp ## docker-compose with real containers (root on Debian, or any Docker engine)
 	$(RUN) -m pytest -m system tests/system
+
+test-faults: $(VENV)/.dev-stamp ## kill, freeze, cut and fill everything, and check that nothing was lost; out/faults/results.json
+	$(RUN) -m pytest -m faults tests/faults --faults-scale $(SCALE) $(if $(SEED),--faults-seed $(SEED))
+
+test-mutations: $(VENV)/.dev-stamp ## take away one safeguard at a time: a named test has to notice
+	$(RUN) tools/mutations/run.py
+
+test-soak: $(VENV)/.dev-stamp ## load and faults for MINUTES (20), and the slopes of memory, descriptors and keys
+	$(RUN) -m pytest -m soak tests/soak --soak-minutes $(MINUTES)
 
 bench: $(VENV)/.dev-stamp ## the ratios of the README
 	$(RUN) benchmarks/service.py

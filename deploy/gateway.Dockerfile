@@ -24,15 +24,17 @@ RUN /opt/sparring/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /whee
 FROM ${PYTHON_IMAGE}
 # The folders that named volumes are mounted on: a fresh volume takes their owner, so nothing has to run as root.
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin sparring \
-    && install -d -o 10001 -g 10001 -m 0750 /var/lib/sparring /var/lib/sparring/redis /var/lib/sparring/secrets
+    && cd /var/lib && install -d -o 10001 -g 10001 -m 0750 sparring sparring/redis sparring/secrets \
+       sparring/secrets/redis sparring/secrets/init sparring/secrets/gateway sparring/secrets/worker
 ENV PATH=/opt/sparring/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1
 COPY --from=dependencies /opt/sparring /opt/sparring
 COPY --from=wheel /wheel /wheel
-COPY deploy/prepare.py deploy/gateway_health.py /opt/sparring/deploy/
+COPY deploy/prepare.py deploy/users.acl deploy/gateway_health.py /opt/sparring/deploy/
 # The second line is the point of this image, checked where it is made.
 RUN pip install --no-deps --no-cache-dir --disable-pip-version-check /wheel/*.whl \
     && python -c "import importlib.util as u; found = [m for m in ('torch', 'numpy') if u.find_spec(m)]; assert not found, found"
-ENV PYTHONDONTWRITEBYTECODE=1 SPARRING_LISTEN=0.0.0.0:50051
+# Health is asked for without TLS and without a key, on a port of its own that is not published.
+ENV PYTHONDONTWRITEBYTECODE=1 SPARRING_LISTEN=0.0.0.0:50051 SPARRING_HEALTH_LISTEN=127.0.0.1:50052
 EXPOSE 50051
 USER 10001:10001
 HEALTHCHECK --interval=10s --timeout=8s --start-period=30s --retries=3 CMD ["python", "/opt/sparring/deploy/gateway_health.py"]

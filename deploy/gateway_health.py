@@ -21,5 +21,5 @@ def serving(target: str) -> bool:
 
 
 if __name__ == "__main__":
-    port = os.environ["SPARRING_LISTEN"].rpartition(":")[2]
+    port = os.environ["SPARRING_HEALTH_LISTEN"].rpartition(":")[2]
     sys.exit(0 if serving(f"127.0.0.1:{port}") else 1)

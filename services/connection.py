@@ -32,6 +32,8 @@ RETRIES = 3
 POOL_SIZE = 64
 # New work and new bytes are refused above this share of the memory: what was accepted needs the rest to finish.
 ADMISSION_LIMIT = 0.8
+# What a function says of a command or a key that the access list keeps from its caller.
+DENIED = ("executing the script can't", "ACL failure in script")
 
 
 def connect(settings: StoreSettings, *, blocking: bool = False) -> Redis:
@@ -103,6 +105,9 @@ def _of_response(error: exceptions.ResponseError) -> Exception:
         return Unavailable(f"the store takes no writes: {text}")
     if "Function not found" in text:
         return Unavailable("the store's functions are not loaded yet", reason="FUNCTIONS_MISSING")
+    # An access list is written by people, who may be about to correct it. The words are Redis' and Valkey's own.
+    if isinstance(error, exceptions.NoPermissionError) or any(words in text for words in DENIED):
+        return Unavailable(f"the store's access list does not allow it: {text}", reason="STORE_DENIES")
     return error
 
 

@@ -9,6 +9,7 @@
     ├── OutOfRange               OUT_OF_RANGE         an offset or event beyond the end
     ├── Unauthenticated          UNAUTHENTICATED      no key, or none that is known
     ├── PermissionDenied         PERMISSION_DENIED    the key's role does not allow it
+    ├── DeadlineExceeded         DEADLINE_EXCEEDED    a stream that stood still for too long
     ├── ResourceExhausted        RESOURCE_EXHAUSTED   full; come back after `retry_after_s`
     │   └── QuotaExceeded                             the tenant's own quota is used up
     ├── Unavailable              UNAVAILABLE          the store can't be reached; come back after `retry_after_s`
@@ -116,6 +117,13 @@ class PermissionDenied(SparringError):
 
     code = "PERMISSION_DENIED"
     default_reason = "ROLE_TOO_LOW"
+
+
+class DeadlineExceeded(SparringError):
+    """Raised when a client lets a stream stand still for too long."""
+
+    code = "DEADLINE_EXCEEDED"
+    default_reason = "STREAM_IDLE"
 
 
 class ResourceExhausted(SparringError):

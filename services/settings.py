@@ -6,12 +6,20 @@
     SPARRING_MAX_ARTIFACT_BYTES    largest artifact                          2 GiB
     SPARRING_ARTIFACT_TTL_S        how long an artifact is kept              7 days
     SPARRING_EVENT_TTL_S           how long an ended job is kept             7 days
-    SPARRING_LISTEN                address of the gateway                    127.0.0.1:50051
+    SPARRING_LISTEN                address of the gateway, or unix:PATH      127.0.0.1:50051
+    SPARRING_INSECURE              1: listen beyond loopback without TLS and keys            0
+    SPARRING_TENANTS_FILE          tenants, their keys and quotas, see `services.tenants`    none: one tenant, no keys
+    SPARRING_HEALTH_LISTEN         where health alone is answered, without TLS and keys    none
+    SPARRING_TLS_CERT_FILE         certificate chain of the gateway, PEM     none: no TLS
+    SPARRING_TLS_KEY_FILE          its private key, PEM, without a password  none
+    SPARRING_TLS_CLIENT_CA_FILE    clients must show a certificate of these authorities      none: they need not
+    SPARRING_MAX_STREAMS           most streams of one tenant, a quarter of them up- and downloads  256
     SPARRING_MAX_SAMPLES           most samples of one job                   100000
     SPARRING_PAGE_TOKEN_KEY_FILE   a file that holds the key of page tokens          made afresh at each start
     SPARRING_LANE                  cpu or gpu                                cpu
     SPARRING_THREADS               threads of one worker                     1
     SPARRING_LEASE_S               how long a worker may stay silent         15
+    SPARRING_STALL_S               how long a unit may show no progress      300
     SPARRING_DATA_ROOT             a folder of mounted datasets              none
     SPARRING_DRAIN_FILE            a worker drains once this file exists     none
     SPARRING_HEARTBEAT_FILE        a worker touches this file while it lives none
@@ -58,6 +66,15 @@ class StoreSettings:
             return _store(env)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TlsFiles:
+    """PEM files: the gateway's certificate chain and key, and whose certificates clients must show, None for none."""
+
+    cert: str
+    key: str
+    client_ca: str | None = None
+
+
 @dataclass(frozen=True)
 class GatewaySettings:
     """What the gateway is told."""
@@ -67,6 +84,11 @@ class GatewaySettings:
     listen: str = "127.0.0.1:50051"
     max_samples: int = 100_000
     page_token_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    insecure: bool = False
+    tenants_file: str | None = None
+    tls: TlsFiles | None = None
+    max_streams: int = 256
+    health_listen: str | None = None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> GatewaySettings:
@@ -78,6 +100,11 @@ class GatewaySettings:
                 listen=env.read("SPARRING_LISTEN", "127.0.0.1:50051", _address),
                 max_samples=env.read("SPARRING_MAX_SAMPLES", 100_000, _whole(minimum=1)),
                 page_token_key=secrets.token_bytes(32) if key is None else key.encode(),
+                insecure=env.read("SPARRING_INSECURE", "0", _one_of("0", "1")) == "1",
+                tenants_file=env.read("SPARRING_TENANTS_FILE", None, _file),
+                tls=_tls(env),
+                max_streams=env.read("SPARRING_MAX_STREAMS", 256, _whole(minimum=1)),
+                health_listen=env.read("SPARRING_HEALTH_LISTEN", None, _address),
             )
 
 
@@ -90,6 +117,7 @@ class WorkerSettings:
     lane: Lane = "cpu"
     threads: int = 1
     lease_s: float = 15.0
+    stall_s: float = 300.0
     data_root: str | None = None
     drain_file: str | None = None
     heartbeat_file: str | None = None
@@ -100,9 +128,10 @@ class WorkerSettings:
         with _Environment(environ) as env:
             return cls(
                 _store(env),
-                lane=env.read("SPARRING_LANE", "cpu", _lane),
+                lane=cast("Lane", env.read("SPARRING_LANE", "cpu", _one_of("cpu", "gpu"))),
                 threads=env.read("SPARRING_THREADS", 1, _whole(minimum=1)),
                 lease_s=env.read("SPARRING_LEASE_S", 15.0, _seconds),
+                stall_s=env.read("SPARRING_STALL_S", 300.0, _seconds),
                 data_root=env.read("SPARRING_DATA_ROOT", None, _folder),
                 drain_file=env.read("SPARRING_DRAIN_FILE", None, str),
                 heartbeat_file=env.read("SPARRING_HEARTBEAT_FILE", None, str),
@@ -114,14 +143,14 @@ class _Environment:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
-        self._problems: list[str] = []
+        self.problems: list[str] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._problems:
-            raise SettingsError("; ".join(self._problems))
+        if self.problems:
+            raise SettingsError("; ".join(self.problems))
 
     def read(self, name: str, default: T, parse: Callable[[str], T]) -> T:
         """The parsed value of a variable; the default where it is unset, empty or wrong."""
@@ -131,7 +160,7 @@ class _Environment:
         try:
             return parse(text)
         except ValueError as error:
-            self._problems.append(f"{name}={text!r}: {error}")
+            self.problems.append(f"{name}={text!r}: {error}")
             return default
 
     def secret(self, name: str) -> str | None:
@@ -148,6 +177,15 @@ def _store(env: _Environment) -> StoreSettings:
         artifact_ttl_s=env.read("SPARRING_ARTIFACT_TTL_S", 7 * DAY_S, _seconds),
         event_ttl_s=env.read("SPARRING_EVENT_TTL_S", 7 * DAY_S, _seconds),
     )
+
+
+def _tls(env: _Environment) -> TlsFiles | None:
+    cert, key, client_ca = (env.read(f"SPARRING_TLS_{name}_FILE", None, _file) for name in ("CERT", "KEY", "CLIENT_CA"))
+    if cert is not None and key is not None:
+        return TlsFiles(cert=cert, key=key, client_ca=client_ca)
+    if (cert, key, client_ca) != (None, None, None):
+        env.problems.append("TLS takes SPARRING_TLS_CERT_FILE and SPARRING_TLS_KEY_FILE; one of them is unset or wrong")
+    return None
 
 
 def _whole(*, minimum: int) -> Callable[[str], int]:
@@ -177,21 +215,31 @@ def _redis_url(text: str) -> str:
 
 
 def _address(text: str) -> str:
+    if text.startswith("unix:") and len(text) > len("unix:"):
+        return text
     host, colon, port = text.rpartition(":")
     if not (host and colon and port.isdecimal() and int(port) <= 65_535):
-        raise ValueError("must be HOST:PORT")
+        raise ValueError("must be HOST:PORT or unix:PATH")
     return text
 
 
-def _lane(text: str) -> Lane:
-    if text not in {"cpu", "gpu"}:
-        raise ValueError("must be cpu or gpu")
-    return cast("Lane", text)
+def _one_of(*texts: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in texts:
+            raise ValueError(f"must be {' or '.join(texts)}")
+        return text
+
+    return parse
 
 
 def _folder(text: str) -> str:
     if not Path(text).is_dir():
         raise ValueError("is not a folder")
+    return text
+
+
+def _file(text: str) -> str:
+    _content(text)
     return text
 
 

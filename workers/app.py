@@ -1,8 +1,8 @@
 """The Celery worker: `celery -A workers.app worker --without-gossip --without-mingle --without-heartbeat`.
 
 Celery starts one child process, hands it the bells, and starts another when it dies. What is worked on, and whether it
-was done, is decided by the leases (`workers.lease`). Only the child imports torch: the parent stays small, holds no
-thread that a fork could hurt, and survives a crash of the computation.
+was done, is decided by the leases (`workers.lease`). Only the child imports torch: the parent stays small, survives a
+crash of the computation, and tells the store of it. Children are spawned, so no fork can hurt the parent's threads.
 
     SPARRING_LANE=gpu     one such process for each GPU; each takes the first GPU that no other holds
 """
@@ -13,6 +13,7 @@ import logging
 import os
 import platform
 import secrets
+import shutil
 import signal
 import tempfile
 from importlib.metadata import version
@@ -33,15 +34,19 @@ from kombu.entity import Queue
 from services.artifacts.store import ArtifactStore
 from services.connection import connect
 from services.jobs import doorbell
-from services.jobs.record import WorkerRecord
+from services.jobs.record import Lease, WorkerRecord
 from services.jobs.store import JobStore
 from services.settings import StoreSettings, WorkerSettings
-from workers.lease import Drain, Limits, Presence, Worker
+from workers.failures import Interrupted
+from workers.lease import Drain, Heartbeat, Holding, Limits, Outcome, Presence, Watch, Worker
+from workers.lease.pool import WatchedPool
 
 logger = logging.getLogger(__name__)
 
 DRAIN_VARIABLE = "SPARRING_DRAIN_FILE"
 EX_CONFIG = 78
+# A child that has not been heard of for so long after its lease ran out hangs.
+HUNG_AFTER_LEASE_S = 20.0
 
 
 def broker_url(settings: StoreSettings) -> str:
@@ -79,7 +84,7 @@ def configuration(settings: WorkerSettings) -> dict[str, Any]:
         "accept_content": ["json"],
         "result_backend": None,
         "worker_concurrency": 1,
-        "worker_pool": "prefork",
+        "worker_pool": "workers.lease.pool:WatchedPool",
         # Spawned, not forked: torch and CUDA do not survive a fork.
         "worker_pool_start_method": "spawn",
         # The import of torch counts; a GPU that is not free yet is waited for.
@@ -100,29 +105,60 @@ app = Celery("sparring")
 app.conf.update(configuration(WorkerSettings.from_env()))
 
 
+class _Parent:
+    """What the process that Celery's main loop runs in holds."""
+
+    folder: str | None = None
+
+
 class _Child:
     """What the computing process holds from its start to its end."""
 
     worker: Worker | None = None
 
 
+def compute(lease: Lease, heartbeat: Heartbeat, context: Any) -> Outcome:
+    """What a child does with a unit; an application of its own may put another function in this one's place."""
+    # Imported here, as the parent must not load torch.
+    from workers.run import run_unit
+
+    return run_unit(lease, heartbeat, context)
+
+
 @worker_init.connect  # type: ignore[untyped-decorator]
-def _agree_on_the_sign(**_: object) -> None:
-    """In the parent, before its child starts: agree with it on the file that means "shut down"."""
-    default = Path(tempfile.gettempdir()) / f"sparring-drain-{os.getpid()}"
-    Drain(Path(os.environ.setdefault(DRAIN_VARIABLE, str(default)))).clear()
+def _agree_on_the_signs(**_: object) -> None:
+    """In the parent, before its child starts: agree with it on the files that they speak by, and begin to watch."""
+    if DRAIN_VARIABLE not in os.environ:
+        _Parent.folder = tempfile.mkdtemp(prefix="sparring-worker-")
+        os.environ[DRAIN_VARIABLE] = str(Path(_Parent.folder) / "drain")
+    drain, settings = _drain(), WorkerSettings.from_env()
+    drain.clear()
+    holding = Holding.beside(drain)
+    holding.let_go()
+    store = JobStore(connect(settings.store), settings.store)
+    WatchedPool.watch = Watch(store, holding, drain, hung_s=settings.lease_s + HUNG_AFTER_LEASE_S)
+    WatchedPool.watch.start()
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def _give_the_sign(**_: object) -> None:
     """In the parent, at SIGTERM: Celery waits for the child's task to end, and this makes it end soon."""
-    Drain(Path(os.environ[DRAIN_VARIABLE])).request()
+    _drain().request()
 
 
 @worker_shutdown.connect  # type: ignore[untyped-decorator]
-def _take_away_the_sign(**_: object) -> None:
+def _take_away_the_signs(**_: object) -> None:
     """In the parent, once the child's task has ended."""
-    Drain(Path(os.environ[DRAIN_VARIABLE])).clear()
+    if WatchedPool.watch is not None:
+        WatchedPool.watch.stop()
+    _drain().clear()
+    Holding.beside(_drain()).remove()
+    if _Parent.folder is not None:
+        shutil.rmtree(_Parent.folder, ignore_errors=True)
+
+
+def _drain() -> Drain:
+    return Drain(Path(os.environ[DRAIN_VARIABLE]))
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]
@@ -130,6 +166,10 @@ def _begin(**_: object) -> None:
     """In the child: become a worker, or end the whole process, so that whoever watches it sees that it can't start."""
     try:
         _become_a_worker()
+    except Interrupted:
+        logger.info("told to shut down before it was ready")
+        _end()
+        os._exit(0)
     except Exception:  # Celery would log it, and keep a child that can do nothing
         logger.exception("this worker can't start")
         os.kill(os.getppid(), signal.SIGTERM)
@@ -139,10 +179,11 @@ def _begin(**_: object) -> None:
 def _become_a_worker() -> None:
     """Import torch, take a device, say that a worker is there."""
     # Imported here, as the parent must not load torch.
-    from workers.run import Context, device, mounts, run_unit
+    from workers.run import Context, device, mounts
 
     settings = WorkerSettings.from_env()
-    here = device.take(settings.lane, settings.threads)
+    drain = _drain()
+    here = device.take(settings.lane, settings.threads, drain)
     redis = connect(settings.store)
     store = JobStore(redis, settings.store)
     context = Context(
@@ -160,17 +201,18 @@ def _become_a_worker() -> None:
         last_seen_ms=0,
         versions={name: version(name) for name in ("sparring", "torch")} | {"python": platform.python_version()},
     )
-    presence = Presence(store, record, _path(settings.heartbeat_file))
+    heartbeat_file = None if settings.heartbeat_file is None else Path(settings.heartbeat_file)
     _Child.worker = Worker(
         store=store,
-        presence=presence,
-        drain=Drain(_path(settings.drain_file)),
-        run=lambda lease, heartbeat: run_unit(lease, heartbeat, context),
-        limits=Limits(lease_s=settings.lease_s),
+        presence=Presence(store, record, heartbeat_file),
+        drain=drain,
+        run=lambda lease, heartbeat: compute(lease, heartbeat, context),
+        limits=Limits(lease_s=settings.lease_s, stall_s=settings.stall_s),
+        holding=Holding.beside(drain),
     )
-    presence.start()
+    _Child.worker.presence.start()
     if settings.data_root is not None:
-        mounts.announce(store, settings.data_root)
+        mounts.announce(store, settings.data_root, drain)
     logger.info("ready on %s", here.name)
 
 
@@ -183,10 +225,17 @@ def _end(**_: object) -> None:
 
 @app.task(name=doorbell.TASK)  # type: ignore[untyped-decorator]
 def bell(*_: object, **__: object) -> int:
-    """Something may be ready: claim, run, write down, until nothing is claimable. Returns how many units there were."""
+    """Something may be ready: claim, run, write down, until nothing is claimable. Returns how many units there were.
+
+    A SIGTERM that reaches the child (as when a whole process group gets it) makes it give back what it holds and leave.
+    """
     assert _Child.worker is not None, "Celery starts the child before it hands it a bell"
-    return _Child.worker.serve()
-
-
-def _path(text: str | None) -> Path | None:
-    return None if text is None else Path(text)
+    drain = _Child.worker.drain
+    before = signal.signal(signal.SIGTERM, lambda *_: drain.tell())
+    try:
+        units = _Child.worker.serve()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if drain.told:
+        raise SystemExit(0)
+    return units

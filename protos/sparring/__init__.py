@@ -18,14 +18,17 @@ if TYPE_CHECKING:
     from sparring import errors
     from sparring.aio import AsyncClient, connect_async
     from sparring.client import Client, connect
+    from sparring.verification import Verification, verify
 
-__all__ = ["AsyncClient", "Client", "connect", "connect_async", "errors"]
+__all__ = ["AsyncClient", "Client", "Verification", "connect", "connect_async", "errors", "verify"]
 
 _HOMES = {
     "AsyncClient": "sparring.aio",
     "connect_async": "sparring.aio",
     "Client": "sparring.client",
     "connect": "sparring.client",
+    "Verification": "sparring.verification",
+    "verify": "sparring.verification",
 }
 
 

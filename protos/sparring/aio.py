@@ -11,7 +11,7 @@ cancels its call at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self
 
@@ -22,7 +22,10 @@ from sparring.aio_caller import AsyncCaller
 from sparring.aio_jobs import AsyncJobs
 from sparring.aio_resources import AsyncArtifacts, AsyncCatalog, AsyncDatasets, AsyncModels
 from sparring.channel import DEFAULT_TARGET, Settings
+from sparring.security import PathLike
 from sparring.v1.jobs_pb2 import CreateJobRequest, Job
+from sparring.v1.tenants_pb2 import AuditEntry, GetTenantRequest, ListAuditEntriesRequest, Tenant
+from sparring.v1.tenants_pb2_grpc import TenantServiceStub
 
 P = ParamSpec("P")
 
@@ -44,10 +47,26 @@ class AsyncClient:
         self.datasets = AsyncDatasets(self._caller)
         self.artifacts = AsyncArtifacts(self._caller)
         self.catalog = AsyncCatalog(self._caller)
+        self._tenants = TenantServiceStub(self._caller.channel)
 
     attack = _sends(submit.attack)
     train = _sends(submit.train)
     evaluate = _sends(submit.evaluate)
+
+    async def tenant(self) -> Tenant:
+        """Who is asking, with which role, and what is allowed and in use."""
+        return await self._caller.call(self._tenants.GetTenant, GetTenantRequest())
+
+    async def audit(self, *, page_size: int = 100) -> AsyncIterator[AuditEntry]:
+        """Yield what was changed for the tenant and what was refused, newest first, page by page; for admins."""
+        request = ListAuditEntriesRequest(page_size=page_size)
+        while True:
+            page = await self._caller.call(self._tenants.ListAuditEntries, request)
+            for entry in page.entries:
+                yield entry
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
 
     async def close(self) -> None:
         """Close the connection; calls that are under way are cancelled."""
@@ -65,6 +84,12 @@ class AsyncClient:
 def connect_async(
     target: str = DEFAULT_TARGET,
     *,
+    key: str | None = None,
+    tls: bool = False,
+    tls_ca: PathLike | None = None,
+    tls_cert: PathLike | None = None,
+    tls_key: PathLike | None = None,
+    allow_plaintext_key: bool = False,
     timeout_s: float = 30.0,
     patience_s: float = 60.0,
     wait_for_ready: bool = False,
@@ -72,15 +97,24 @@ def connect_async(
 ) -> AsyncClient:
     """Make an asyncio client of the service at `target`, HOST:PORT; nothing is sent before the first call.
 
+    `key` says who asks; it is refused where it would leave this machine in plain text, unless `allow_plaintext_key`.
+    `tls`: speak TLS and trust the system's authorities; `tls_ca`: trust this authority's certificate (a PEM file);
+    `tls_cert` and `tls_key`: a client certificate and its private key (PEM files), for a service that asks for one.
     `timeout_s`: what one call may take, its retries included. `patience_s`: how long an outage may last in the middle
-    of a watch, an upload or a download. `wait_for_ready`: calls wait for the service to come up. `credentials`: TLS.
+    of a watch, an upload or a download. `wait_for_ready`: calls wait for the service to come up. `credentials`: TLS
+    as gRPC has it, in place of the files.
     """
-    return AsyncClient(
-        Settings(
-            target=target,
-            timeout_s=timeout_s,
-            patience_s=patience_s,
-            wait_for_ready=wait_for_ready,
-            credentials=credentials,
-        )
+    settings = Settings.of(
+        target,
+        key=key,
+        tls=tls,
+        tls_ca=tls_ca,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        allow_plaintext_key=allow_plaintext_key,
+        timeout_s=timeout_s,
+        patience_s=patience_s,
+        wait_for_ready=wait_for_ready,
+        credentials=credentials,
     )
+    return AsyncClient(settings)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
+from pathlib import Path
 
 from sparring import names, requests
 from sparring.aio_caller import AsyncCaller
-from sparring.errors import JobFailed
+from sparring.errors import FailedPrecondition, JobFailed, NotFound
+from sparring.finished import finished
 from sparring.flow import Call
 from sparring.names import JobLike
 from sparring.resume import FIRST_DELAY_S, INTERRUPTIONS, Watching, all_seen, persist
+from sparring.v1.artifacts_pb2_grpc import ArtifactServiceStub
 from sparring.v1.jobs_pb2 import (
     CancelJobRequest,
     CreateJobRequest,
@@ -33,6 +37,7 @@ class AsyncJobs:
     def __init__(self, caller: AsyncCaller) -> None:
         self._caller = caller
         self._stub = JobServiceStub(caller.channel)
+        self._artifacts = ArtifactServiceStub(caller.channel)
 
     async def create(
         self,
@@ -41,9 +46,21 @@ class AsyncJobs:
         request_id: str = "",
         validate_only: bool = False,
         display_name: str = "",
+        deadline_s: float | None = None,
+        queue_limit_s: float | None = None,
     ) -> Job:
-        """Submit a job. A request_id is made where none is given, so a retried call never makes two jobs."""
-        request = requests.create(spec, request_id=request_id, validate_only=validate_only, display_name=display_name)
+        """Submit a job. A request_id is made where none is given, so a retried call never makes two jobs.
+
+        `deadline_s`: seconds after which it ends as FAILED if it has not ended; `queue_limit_s`: seconds it may wait.
+        """
+        request = requests.create(
+            spec,
+            request_id=request_id,
+            validate_only=validate_only,
+            display_name=display_name,
+            deadline_s=deadline_s,
+            queue_limit_s=queue_limit_s,
+        )
         return await self._caller.call(self._stub.CreateJob, request)
 
     async def get(self, job: JobLike) -> Job:
@@ -124,8 +141,16 @@ class AsyncJobs:
         return job
 
     async def artifact(self, job: JobLike, role: str) -> JobArtifact:
-        """The file of a job's result by its role: "adversarial", "report", "metrics" or "weights"."""
+        """The file of a job's result by its role: "adversarial", "report", "metrics", "weights", "manifest"."""
         return names.find_artifact(await self.get(job), role)
+
+    async def download_finished(self, job: JobLike, folder: str | os.PathLike[str]) -> Sequence[Path]:
+        """Download what a job that did not succeed had finished: a safetensors file for each committed unit.
+
+        Raises FailedPrecondition where there is none; RetryJob goes on from the same units.
+        """
+        flow = finished(self._stub, self._artifacts, names.job(job), Path(folder), self._caller.patience)
+        return await self._caller.run(flow)
 
     async def cancel(self, job: JobLike, *, etag: str = "") -> Job:
         """Ask for a job's end."""
@@ -133,8 +158,11 @@ class AsyncJobs:
 
     async def retry(self, job: JobLike) -> Job:
         """Queue a job again that did not succeed; what it had finished is kept."""
-        return await self._caller.call(self._stub.RetryJob, RetryJobRequest(name=names.job(job)))
+        request = RetryJobRequest(name=names.job(job))
+        queued = await self._caller.change(self._stub.RetryJob, request, FailedPrecondition)
+        return await self.get(job) if queued is None else queued
 
     async def delete(self, job: JobLike, *, etag: str = "") -> None:
         """Forget an ended job, its events and its results."""
-        await self._caller.call(self._stub.DeleteJob, DeleteJobRequest(name=names.job(job), etag=etag))
+        request = DeleteJobRequest(name=names.job(job), etag=etag)
+        await self._caller.change(self._stub.DeleteJob, request, NotFound)

@@ -9,6 +9,7 @@ from pathlib import Path
 from sparring import intake, names, transfer
 from sparring.aio_caller import AsyncCaller
 from sparring.content import Content, Source
+from sparring.errors import NotFound
 from sparring.names import ArtifactLike, DatasetLike
 from sparring.transfer import Report
 from sparring.v1.artifacts_pb2 import Artifact, DeleteArtifactRequest, GetArtifactRequest
@@ -99,7 +100,7 @@ class AsyncModels:
 
     async def delete(self, model: str | Model) -> None:
         """Forget a model."""
-        await self._caller.call(self._stub.DeleteModel, DeleteModelRequest(name=names.model(model)))
+        await self._caller.change(self._stub.DeleteModel, DeleteModelRequest(name=names.model(model)), NotFound)
 
 
 class AsyncDatasets:
@@ -153,7 +154,7 @@ class AsyncDatasets:
 
     async def delete(self, dataset: DatasetLike) -> None:
         """Forget an uploaded dataset."""
-        await self._caller.call(self._stub.DeleteDataset, DeleteDatasetRequest(name=names.dataset(dataset)))
+        await self._caller.change(self._stub.DeleteDataset, DeleteDatasetRequest(name=names.dataset(dataset)), NotFound)
 
 
 class AsyncArtifacts:
@@ -190,7 +191,9 @@ class AsyncArtifacts:
 
     async def delete(self, artifact: ArtifactLike) -> None:
         """Delete an artifact that nothing is built on."""
-        await self._caller.call(self._stub.DeleteArtifact, DeleteArtifactRequest(name=names.artifact(artifact)))
+        await self._caller.change(
+            self._stub.DeleteArtifact, DeleteArtifactRequest(name=names.artifact(artifact)), NotFound
+        )
 
 
 class AsyncCatalog:

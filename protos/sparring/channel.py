@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import grpc
+
+from sparring import security
+from sparring.security import PathLike
 
 DEFAULT_TARGET = "127.0.0.1:50051"
 
 # A stream is opened afresh after so many seconds; a little more than the 15 minutes after which the server ends one.
 STREAM_S = 16 * 60.0
 
-# Only UNAVAILABLE is safe to retry blindly; every mutation of the contract is idempotent. The throttle stops retries
-# while more than half of the recent calls fail, so that a fleet of clients does not trample a gateway that comes back.
-SERVICE_CONFIG = json.dumps(
-    {
-        "methodConfig": [
-            {
-                "name": [{}],
-                "retryPolicy": {
-                    "maxAttempts": 4,
-                    "initialBackoff": "0.1s",
-                    "maxBackoff": "5s",
-                    "backoffMultiplier": 4,
-                    "retryableStatusCodes": ["UNAVAILABLE"],
-                },
-            }
-        ],
-        "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.5},
-    }
-)
-
 OPTIONS: tuple[tuple[str, str | int], ...] = (
-    ("grpc.service_config", SERVICE_CONFIG),
-    ("grpc.enable_retries", 1),
+    # Calls are made again by `caller`, which knows how often: gRPC's own retries would hide that a call that answers
+    # "there is no such job" had deleted it the first time.
+    ("grpc.enable_retries", 0),
     # The server refuses pings that come faster than every 30 s.
     ("grpc.keepalive_time_ms", 45_000),
     ("grpc.keepalive_timeout_ms", 15_000),
@@ -43,7 +26,7 @@ OPTIONS: tuple[tuple[str, str | int], ...] = (
     # A gateway that restarts is back in seconds; the default backoff would leave the client waiting for minutes.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 5_000),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
     # Big evaluations have thousands of rows; everything larger is an artifact and comes in chunks.
     ("grpc.max_receive_message_length", 64 * 2**20),
     # Errors with many bad fields travel in the trailing metadata.
@@ -64,15 +47,50 @@ class Settings:
     wait_for_ready: bool = False
     # TLS; None speaks plain text.
     credentials: grpc.ChannelCredentials | None = None
+    # What every call carries: the key.
+    metadata: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        target: str,
+        *,
+        key: str | None,
+        tls: bool,
+        tls_ca: PathLike | None,
+        tls_cert: PathLike | None,
+        tls_key: PathLike | None,
+        allow_plaintext_key: bool,
+        timeout_s: float,
+        patience_s: float,
+        wait_for_ready: bool,
+        credentials: grpc.ChannelCredentials | None,
+    ) -> Settings:
+        """Read certificates, and see that the key does not leave this machine in plain text."""
+        if credentials is None:
+            credentials = security.credentials(tls=tls, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key)
+        secure = credentials is not None
+        return cls(
+            target=target,
+            timeout_s=timeout_s,
+            patience_s=patience_s,
+            wait_for_ready=wait_for_ready,
+            credentials=credentials,
+            metadata=security.metadata(key, target, secure=secure, allow_plaintext_key=allow_plaintext_key),
+        )
 
     def open(self) -> grpc.Channel:
         """Make the blocking channel; nothing is sent before the first call."""
         if self.credentials is None:
-            return grpc.insecure_channel(self.target, options=OPTIONS)
-        return grpc.secure_channel(self.target, self.credentials, options=OPTIONS)
+            return grpc.insecure_channel(self.target, options=self._options())
+        return grpc.secure_channel(self.target, self.credentials, options=self._options())
 
     def open_async(self) -> grpc.aio.Channel:
         """Make the asyncio channel; nothing is sent before the first call."""
         if self.credentials is None:
-            return grpc.aio.insecure_channel(self.target, options=OPTIONS)
-        return grpc.aio.secure_channel(self.target, self.credentials, options=OPTIONS)
+            return grpc.aio.insecure_channel(self.target, options=self._options())
+        return grpc.aio.secure_channel(self.target, self.credentials, options=self._options())
+
+    def _options(self) -> tuple[tuple[str, str | int], ...]:
+        """No proxy stands between this machine and itself, and none should see a key in plain text."""
+        return (*OPTIONS, ("grpc.enable_http_proxy", 0)) if security.is_loopback(self.target) else OPTIONS

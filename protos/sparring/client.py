@@ -11,7 +11,7 @@ A client may be shared between threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self
 
@@ -22,7 +22,10 @@ from sparring.caller import Caller
 from sparring.channel import DEFAULT_TARGET, Settings
 from sparring.jobs import Jobs
 from sparring.resources import Artifacts, Catalog, Datasets, Models
+from sparring.security import PathLike
 from sparring.v1.jobs_pb2 import CreateJobRequest, Job
+from sparring.v1.tenants_pb2 import AuditEntry, GetTenantRequest, ListAuditEntriesRequest, Tenant
+from sparring.v1.tenants_pb2_grpc import TenantServiceStub
 
 P = ParamSpec("P")
 
@@ -44,10 +47,25 @@ class Client:
         self.datasets = Datasets(self._caller)
         self.artifacts = Artifacts(self._caller)
         self.catalog = Catalog(self._caller)
+        self._tenants = TenantServiceStub(self._caller.channel)
 
     attack = _sends(submit.attack)
     train = _sends(submit.train)
     evaluate = _sends(submit.evaluate)
+
+    def tenant(self) -> Tenant:
+        """Who is asking, with which role, and what is allowed and in use."""
+        return self._caller.call(self._tenants.GetTenant, GetTenantRequest())
+
+    def audit(self, *, page_size: int = 100) -> Iterator[AuditEntry]:
+        """Yield what was changed for the tenant and what was refused, newest first, page by page; for admins."""
+        request = ListAuditEntriesRequest(page_size=page_size)
+        while True:
+            page = self._caller.call(self._tenants.ListAuditEntries, request)
+            yield from page.entries
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
 
     def close(self) -> None:
         """Close the connection; calls that are under way are cancelled."""
@@ -65,6 +83,12 @@ class Client:
 def connect(
     target: str = DEFAULT_TARGET,
     *,
+    key: str | None = None,
+    tls: bool = False,
+    tls_ca: PathLike | None = None,
+    tls_cert: PathLike | None = None,
+    tls_key: PathLike | None = None,
+    allow_plaintext_key: bool = False,
     timeout_s: float = 30.0,
     patience_s: float = 60.0,
     wait_for_ready: bool = False,
@@ -72,15 +96,24 @@ def connect(
 ) -> Client:
     """Make a client of the service at `target`, HOST:PORT; nothing is sent before the first call.
 
+    `key` says who asks; it is refused where it would leave this machine in plain text, unless `allow_plaintext_key`.
+    `tls`: speak TLS and trust the system's authorities; `tls_ca`: trust this authority's certificate (a PEM file);
+    `tls_cert` and `tls_key`: a client certificate and its private key (PEM files), for a service that asks for one.
     `timeout_s`: what one call may take, its retries included. `patience_s`: how long an outage may last in the middle
-    of a watch, an upload or a download. `wait_for_ready`: calls wait for the service to come up. `credentials`: TLS.
+    of a watch, an upload or a download. `wait_for_ready`: calls wait for the service to come up. `credentials`: TLS
+    as gRPC has it, in place of the files.
     """
-    return Client(
-        Settings(
-            target=target,
-            timeout_s=timeout_s,
-            patience_s=patience_s,
-            wait_for_ready=wait_for_ready,
-            credentials=credentials,
-        )
+    settings = Settings.of(
+        target,
+        key=key,
+        tls=tls,
+        tls_ca=tls_ca,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        allow_plaintext_key=allow_plaintext_key,
+        timeout_s=timeout_s,
+        patience_s=patience_s,
+        wait_for_ready=wait_for_ready,
+        credentials=credentials,
     )
+    return Client(settings)

@@ -7,28 +7,28 @@
     ├── FailedPrecondition                      right request, wrong state
     ├── Aborted                                 it changed since it was read (etag)
     ├── OutOfRange                              an offset or event beyond the end
+    ├── Unauthenticated     (PermissionError)   no key, or none that the service knows
+    ├── PermissionDenied    (PermissionError)   the key's role does not allow it
     ├── ResourceExhausted                       the service is full; come back after `retry_after_s`
-    ├── Unavailable                             the service answered that it can't work now
+    │   └── QuotaExceeded                       the tenant's own quota, `quota`, is used up
+    ├── Unavailable                             the service can't work now, or broke the call off
     ├── Unreachable         (ConnectionError)   nothing answered at the address
     ├── TimedOut            (TimeoutError)      no answer within the deadline
     ├── DataLoss                                bytes that do not have their SHA-256
     └── JobFailed                               a job that ended other than SUCCEEDED; `job` is the job
 
-Every leaf but the last stands for one gRPC code; a code that is not here is a plain ServiceError.
+Every leaf but QuotaExceeded, Unreachable and JobFailed stands for one gRPC code; a code that is not here is a plain
+ServiceError.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from google.rpc.status_pb2 import Status
-
     from sparring.v1.jobs_pb2 import Job
-
-DETAILS_KEY = "grpc-status-details-bin"
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,27 @@ class ResourceExhausted(ServiceError):
     code = "RESOURCE_EXHAUSTED"
 
 
+class QuotaExceeded(ResourceExhausted):
+    """Raised when the tenant would use more than it may; room comes when its jobs end or its artifacts are deleted."""
+
+    @property
+    def quota(self) -> str:
+        """The field of `Quota` that is used up, e.g. "max_queued_jobs"; empty where the service did not say."""
+        return self.metadata.get("quota", "")
+
+
+class Unauthenticated(ServiceError, PermissionError):
+    """Raised when the service asks for a key and got none, or none that it knows."""
+
+    code = "UNAUTHENTICATED"
+
+
+class PermissionDenied(ServiceError, PermissionError):
+    """Raised when the key's role does not allow the call."""
+
+    code = "PERMISSION_DENIED"
+
+
 class Unavailable(ServiceError):
     """Raised when the service is there but can't work now, e.g. its store is down; retries did not help."""
 
@@ -149,74 +170,3 @@ class JobFailed(ServiceError):
         why = f": {job.error.message}" if job.error.message else ""
         super().__init__(f"{job.name} ended {state}{why}", reason=state)
         self.job = job
-
-
-LEAVES: Mapping[str, type[ServiceError]] = {
-    leaf.code: leaf
-    for leaf in (
-        InvalidArgument,
-        NotFound,
-        AlreadyExists,
-        FailedPrecondition,
-        Aborted,
-        OutOfRange,
-        ResourceExhausted,
-        Unavailable,
-        TimedOut,
-        DataLoss,
-    )
-}
-
-
-def from_status(code: str, status: Status) -> ServiceError:
-    """Turn a google.rpc.Status with its details into the leaf of its gRPC code."""
-    from google.rpc import error_details_pb2 as details
-
-    info, bad, retry = details.ErrorInfo(), details.BadRequest(), details.RetryInfo()
-    for packed in status.details:
-        for known in (info, bad, retry):
-            packed.Unpack(known)
-    violations = [Violation(v.field, v.description) for v in bad.field_violations]
-    return LEAVES.get(code, ServiceError)(
-        status.message,
-        code=code,
-        reason=info.reason,
-        violations=violations,
-        retry_after_s=retry.retry_delay.ToNanoseconds() / 1e9 if retry.HasField("retry_delay") else None,
-        metadata=info.metadata,
-    )
-
-
-def from_details(code: str, text: str, details: bytes | None, target: str) -> ServiceError:
-    """Turn the end of a call into an error: its code's name, its text, and its packed google.rpc.Status if it has one.
-
-    UNAVAILABLE without a Status was made by the transport, not by the service: nothing answered.
-    """
-    if details is not None:
-        from google.rpc.status_pb2 import Status
-
-        status = Status.FromString(details)
-        if not status.message:
-            status.message = text
-        return from_status(code, status)
-    if code == "UNAVAILABLE":
-        # gRPC strings the causes together with colons; the last one is what happened.
-        cause = text.rpartition(": ")[2]
-        return Unreachable(
-            f"cannot reach Sparring at {target} ({cause}); start one with `sparring up`, or give the right address",
-            reason="UNREACHABLE",
-            metadata={"details": text},
-        )
-    if code == "DEADLINE_EXCEEDED":
-        return TimedOut(f"{target} did not answer in time ({text}); give a longer timeout_s", reason="DEADLINE")
-    if code == "UNIMPLEMENTED":
-        return ServiceError(f"{target} does not know this call ({text}); is it another version of Sparring?", code=code)
-    return LEAVES.get(code, ServiceError)(text, code=code)
-
-
-def from_rpc(error: Any, target: str) -> ServiceError:
-    """Turn the exception of a gRPC call, blocking or asyncio, into an error of this tree."""
-    trailing = error.trailing_metadata()
-    metadata = {} if trailing is None else {key: value for key, value in trailing if key == DETAILS_KEY}
-    details = error.details()
-    return from_details(error.code().name, "" if details is None else details, metadata.get(DETAILS_KEY), target)

@@ -7,6 +7,7 @@ flow, which resumes, begins again, or lets it through.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -23,9 +24,8 @@ class Call:
 
 @dataclass(frozen=True)
 class Send:
-    """Stream messages up; the step's answer is the response."""
+    """Stream an upload's messages up; the step's answer is the response."""
 
-    method: Any
     messages: Callable[[], Iterator[Any]]
 
 
@@ -54,3 +54,36 @@ class Work:
 
 Step = Call | Send | Receive | Pause | Work
 Flow = Generator[Step, Any, T]
+
+
+class Outgoing:
+    """Messages on their way up, and what kept the next one from being made.
+
+    gRPC takes messages in a thread of its own and says no more than that one could not be had.
+    """
+
+    def __init__(self, messages: Iterator[Any]) -> None:
+        self._messages = messages
+        self._failure: Exception | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return next(self._messages)
+        except StopIteration:
+            raise
+        except Exception as error:
+            self._failure = error
+            raise
+
+    @contextmanager
+    def blamed(self) -> Iterator[None]:
+        """Raise what kept a message from being made in place of what came of that."""
+        try:
+            yield
+        except Exception as error:
+            if self._failure is not None:
+                raise self._failure from error
+            raise

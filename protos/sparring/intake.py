@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from google.rpc.code_pb2 import Code
 
 from sparring.content import Source
-from sparring.errors import TimedOut, from_status
+from sparring.errors import TimedOut
 from sparring.flow import Call, Flow, Pause
 from sparring.resume import Patience
+from sparring.statuses import from_status
 from sparring.transfer import Report, upload
 from sparring.v1.artifacts_pb2_grpc import ArtifactServiceStub
 from sparring.v1.datasets_pb2 import Dataset, GetDatasetRequest, RegisterDatasetRequest

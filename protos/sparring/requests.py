@@ -167,9 +167,18 @@ def training(
 
 
 def create(
-    spec: Spec | CreateJobRequest, *, request_id: str = "", validate_only: bool = False, display_name: str = ""
+    spec: Spec | CreateJobRequest,
+    *,
+    request_id: str = "",
+    validate_only: bool = False,
+    display_name: str = "",
+    deadline_s: float | None = None,
+    queue_limit_s: float | None = None,
 ) -> CreateJobRequest:
-    """Build the request of CreateJob; it always carries a request_id, so that sending it twice makes one job."""
+    """Build the request of CreateJob; it always carries a request_id, so that sending it twice makes one job.
+
+    `deadline_s`: seconds that the job may take, `queue_limit_s`: that it may wait for a worker; None: no limit.
+    """
     request = CreateJobRequest()
     if isinstance(spec, CreateJobRequest):
         request.CopyFrom(spec)
@@ -183,6 +192,8 @@ def create(
         request.request_id = request_id
     if display_name:
         request.display_name = display_name
+    if deadline_s is not None or queue_limit_s is not None:
+        fill([request.limits], {"deadline_seconds": deadline_s, "queue_seconds": queue_limit_s})
     request.validate_only = request.validate_only or validate_only
     if not request.request_id:
         request.request_id = str(uuid.uuid4())

@@ -9,6 +9,7 @@ from pathlib import Path
 from sparring import intake, names, transfer
 from sparring.caller import Caller
 from sparring.content import Content, Source
+from sparring.errors import NotFound
 from sparring.names import ArtifactLike, DatasetLike
 from sparring.transfer import Report
 from sparring.v1.artifacts_pb2 import Artifact, DeleteArtifactRequest, GetArtifactRequest
@@ -98,7 +99,7 @@ class Models:
 
     def delete(self, model: str | Model) -> None:
         """Forget a model."""
-        self._caller.call(self._stub.DeleteModel, DeleteModelRequest(name=names.model(model)))
+        self._caller.change(self._stub.DeleteModel, DeleteModelRequest(name=names.model(model)), NotFound)
 
 
 class Datasets:
@@ -151,7 +152,7 @@ class Datasets:
 
     def delete(self, dataset: DatasetLike) -> None:
         """Forget an uploaded dataset."""
-        self._caller.call(self._stub.DeleteDataset, DeleteDatasetRequest(name=names.dataset(dataset)))
+        self._caller.change(self._stub.DeleteDataset, DeleteDatasetRequest(name=names.dataset(dataset)), NotFound)
 
 
 class Artifacts:
@@ -188,7 +189,7 @@ class Artifacts:
 
     def delete(self, artifact: ArtifactLike) -> None:
         """Delete an artifact that nothing is built on."""
-        self._caller.call(self._stub.DeleteArtifact, DeleteArtifactRequest(name=names.artifact(artifact)))
+        self._caller.change(self._stub.DeleteArtifact, DeleteArtifactRequest(name=names.artifact(artifact)), NotFound)
 
 
 class Catalog:

@@ -14,9 +14,17 @@ from sparring.v1.jobs_pb2 import Job, WatchJobRequest, WatchJobResponse
 
 FIRST_DELAY_S = 0.1
 LONGEST_DELAY_S = 5.0
+# Attempts to reach a service that has never answered.
+FIRST_ATTEMPTS = 4
+# Unary calls have less time than streams; they look again sooner.
+LONGEST_PAUSE_S = 1.0
 
 # Ends of a stream after which it is worth going on from where it stood. TimedOut is the stream's own deadline.
 INTERRUPTIONS = (Unavailable, Unreachable, TimedOut)
+# Ends of a unary call after which it is made again: it may or may not have been done, and every one is idempotent.
+OUTAGES = (Unavailable, Unreachable)
+# Codes that do not show that a service is there.
+SILENCES = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"})
 
 ENDED = frozenset({Job.STATE_SUCCEEDED, Job.STATE_FAILED, Job.STATE_CANCELLED, Job.STATE_QUARANTINED})
 
@@ -28,10 +36,12 @@ class Patience:
         self,
         patience_s: float,
         *,
+        longest_s: float = LONGEST_DELAY_S,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._patience_s = patience_s
+        self._longest_s = longest_s
         self._clock = clock
         self._jitter = jitter
         self._since: float | None = None
@@ -48,9 +58,46 @@ class Patience:
             self._since = now
         if now - self._since >= self._patience_s:
             raise error
-        longest = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0**self._attempts)
+        longest = min(self._longest_s, FIRST_DELAY_S * 2.0**self._attempts)
         self._attempts += 1
         return longest * (1 + self._jitter()) / 2
+
+
+class Holdout:
+    """How long a unary call is made again: through an outage, until its time is up.
+
+    A service that restarts may be away for seconds. One that has never answered is rather a wrong address: then a few
+    quick attempts are enough.
+    """
+
+    def __init__(
+        self,
+        timeout_s: float,
+        *,
+        reached: bool,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._clock = clock
+        self._until = clock() + timeout_s
+        self._reached = reached
+        self._patience = Patience(timeout_s, longest_s=LONGEST_PAUSE_S, clock=clock, jitter=jitter)
+        # Attempts that failed so far.
+        self.failed = 0
+
+    def left_s(self) -> float:
+        """Seconds that the next attempt may take."""
+        return self._until - self._clock()
+
+    def delay_s(self, error: ServiceError) -> float:
+        """Seconds to wait before the next attempt; raises `error` where there is to be none."""
+        self.failed += 1
+        if not self._reached and self.failed >= FIRST_ATTEMPTS:
+            raise error
+        delay_s = self._patience.delay_s(error)
+        if delay_s >= self.left_s():
+            raise error
+        return delay_s
 
 
 def persist(call: Call, patience: Patience) -> Flow[Any]:
@@ -89,6 +136,7 @@ class Watching:
         self._patience = patience
         self._clock = clock
         self._until = None if timeout_s is None else clock() + timeout_s
+        self._failed = 0
 
     def request(self) -> WatchJobRequest:
         """Ask for what comes after the last event seen."""
@@ -133,5 +181,7 @@ class Watching:
             # Either the caller's time is up, which this raises, or only this stream's.
             self.timeout_s()
         elif not self._reached:
-            raise error
+            self._failed += 1
+            if self._failed >= FIRST_ATTEMPTS:
+                raise error
         return self._patience.delay_s(error)

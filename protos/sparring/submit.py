@@ -1,6 +1,8 @@
 """The three jobs as a person asks for them: `attack`, `train` and `evaluate`, each giving the request that asks for it.
 
 `Client` and `AsyncClient` have them as methods of the same arguments, which send the request and give the job.
+All three take `deadline_s`, the seconds from acceptance after which the job ends as FAILED if it has not ended before,
+and `queue_limit_s`, the seconds that it may wait for its first worker.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ def attack(
     request_id: str = "",
     validate_only: bool = False,
     display_name: str = "",
+    deadline_s: float | None = None,
+    queue_limit_s: float | None = None,
     **parameters: Value | None,
 ) -> CreateJobRequest:
     """Attack one model: `attack("my-net", "mnist10k", "bim", epsilon="8/255", steps=20)`.
@@ -48,7 +52,14 @@ def attack(
     )
     fill([spec], {"seed": seed})
     requests.execution(spec, batch_size=batch_size, shard_size=shard_size, device=device)
-    return requests.create(spec, request_id=request_id, validate_only=validate_only, display_name=display_name)
+    return requests.create(
+        spec,
+        request_id=request_id,
+        validate_only=validate_only,
+        display_name=display_name,
+        deadline_s=deadline_s,
+        queue_limit_s=queue_limit_s,
+    )
 
 
 def train(
@@ -69,6 +80,8 @@ def train(
     request_id: str = "",
     validate_only: bool = False,
     display_name: str = "",
+    deadline_s: float | None = None,
+    queue_limit_s: float | None = None,
     **parameters: Value | None,
 ) -> CreateJobRequest:
     """Train a model: `train("mnist10k", "pgd_adversarial", architecture="wong_cnn", epsilon=0.2, epochs=20)`.
@@ -88,7 +101,14 @@ def train(
         std=std,
     )
     fill([spec], {"seed": seed, "device": device})
-    return requests.create(spec, request_id=request_id, validate_only=validate_only, display_name=display_name)
+    return requests.create(
+        spec,
+        request_id=request_id,
+        validate_only=validate_only,
+        display_name=display_name,
+        deadline_s=deadline_s,
+        queue_limit_s=queue_limit_s,
+    )
 
 
 def evaluate(
@@ -107,6 +127,8 @@ def evaluate(
     request_id: str = "",
     validate_only: bool = False,
     display_name: str = "",
+    deadline_s: float | None = None,
+    queue_limit_s: float | None = None,
 ) -> CreateJobRequest:
     """Compare models under attacks: `evaluate(["a", "b"], "mnist10k", ["fgsm:epsilon=0.25", "pgd"])`.
 
@@ -121,7 +143,14 @@ def evaluate(
     )
     fill([spec], {"seed": seed})
     requests.execution(spec, batch_size=batch_size, shard_size=shard_size, device=device)
-    return requests.create(spec, request_id=request_id, validate_only=validate_only, display_name=display_name)
+    return requests.create(
+        spec,
+        request_id=request_id,
+        validate_only=validate_only,
+        display_name=display_name,
+        deadline_s=deadline_s,
+        queue_limit_s=queue_limit_s,
+    )
 
 
 def as_method(function: F, build: Callable[..., CreateJobRequest]) -> F:

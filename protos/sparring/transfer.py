@@ -51,9 +51,7 @@ def _send(
     committed = 0
     while True:
         try:
-            sent: UploadArtifactResponse = yield Send(
-                stub.UploadArtifact, partial(_messages, source, upload_id, committed, report)
-            )
+            sent: UploadArtifactResponse = yield Send(partial(_messages, source, upload_id, committed, report))
         except (*INTERRUPTIONS, OutOfRange) as error:
             cause: ServiceError = error
         else:

@@ -20,14 +20,21 @@ from services.artifacts.digest import CHUNK_BYTES, chunk_count
 from services.artifacts.uploads import Upload
 from services.connection import AsyncRedis, MemoryGauge, connect, translated, unless_error
 from services.errors import DataLoss, OutOfRange
+from services.jobs.quotas import check_quota
 from services.settings import StoreSettings
 
 # Uploads that one gateway keeps in mind; the one that was quiet longest has to be resumed. A quiet one holds less than
 # 1 MiB, one whose bytes are coming also what has gathered and what is under way: 2 * `uploads.GATHERED` MiB.
 UPLOADS_IN_MIND = 256
-# Threads that read for all downloads, and chunks that one download has on their way or waiting.
+# Threads that read for all downloads; chunks that one download has fetched ahead, if the others leave it so many; and
+# chunks ahead of all downloads together, so that many readers who are slow do not fill the memory.
 THREADS = 4
 AHEAD = 2
+AHEAD_OF_ALL = 16
+# A reader who takes longer for a piece has nothing fetched ahead.
+QUICK_S = 0.25
+# What a reader is handed at a time, and the transport may copy.
+PIECE_BYTES = 1 << 18
 
 
 class AsyncArtifactStore:
@@ -40,7 +47,8 @@ class AsyncArtifactStore:
         self._settings = settings
         self._gauge = MemoryGauge(self._settings)
         self._ttl_ms = round(self._settings.artifact_ttl_s * 1000)
-        self._uploads: OrderedDict[str, Upload] = OrderedDict()
+        self._ahead_left = AHEAD_OF_ALL
+        self._uploads: OrderedDict[tuple[str, str], Upload] = OrderedDict()
 
     async def _execute(self, command: tuple[Any, ...]) -> Any:
         with translated():
@@ -68,54 +76,56 @@ class AsyncArtifactStore:
 
     # Uploads
 
-    async def begin(self, sha256: str, size: int, media_type: str) -> str | ArtifactInfo:
+    async def begin(self, tenant: str, sha256: str, size: int, media_type: str) -> str | ArtifactInfo:
         """Open an upload and return its id, or the artifact where its bytes are held already.
 
-        InvalidArgument: a bad digest, size or media type. ResourceExhausted: no room for the declared size.
+        InvalidArgument: a bad digest, size or media type. ResourceExhausted: no room for the declared size;
+        QuotaExceeded: the tenant's quota has none.
         """
         calls.check_declared(sha256, size, media_type, self._settings.max_artifact_bytes)
-        held = await self._execute(calls.function("artifact_touch", sha256, self._ttl_ms))
+        held = await self._execute(calls.function("artifact_touch", tenant, sha256, self._ttl_ms))
         if held is not None:
             return calls.info(sha256, held)
         await self.usage()
         self._gauge.admit(size)
         upload_id = uuid.uuid4().hex
-        await self._execute(calls.function("upload_begin", upload_id, sha256, size, media_type))
+        begun = await self._execute(calls.function("upload_begin", tenant, upload_id, sha256, size, media_type))
+        check_quota(tenant, begun)
         return upload_id
 
-    async def append(self, upload_id: str, offset: int, chunk: bytes) -> None:
+    async def append(self, tenant: str, upload_id: str, offset: int, chunk: bytes) -> None:
         """Take bytes: the next ones, or those after the committed ones. NotFound, OutOfRange."""
-        upload = await self._upload(upload_id)
+        upload = await self._upload(tenant, upload_id)
         if not upload.follows(offset):
             upload = await self._caught_up(upload)
         async with self._kept(upload):
             await upload.append(offset, chunk)
 
-    async def query(self, upload_id: str) -> tuple[int, int]:
+    async def query(self, tenant: str, upload_id: str) -> tuple[int, int]:
         """Committed bytes and declared size. NotFound."""
-        upload = self._uploads.get(upload_id)
+        upload = self._uploads.get((tenant, upload_id))
         if upload is not None:
             async with self._kept(upload):
                 await upload.flush()
-        staged = await self._staged(upload_id)
+        staged = await self._staged(tenant, upload_id)
         return staged.committed_bytes, staged.size_bytes
 
-    async def seal(self, upload_id: str) -> ArtifactInfo:
+    async def seal(self, tenant: str, upload_id: str) -> ArtifactInfo:
         """Compare the whole with its digest and make it an artifact.
 
         NotFound. OutOfRange: bytes are missing. DataLoss: other bytes than declared; the upload is gone.
         """
-        upload = await self._upload(upload_id)
+        upload = await self._upload(tenant, upload_id)
         staged = upload.staged
         try:
             async with self._kept(upload):
                 digests = await upload.whole()
         except DataLoss:
-            await self._execute(calls.function("upload_drop", upload_id))
+            await self._execute(calls.function("upload_drop", tenant, upload_id))
             raise
-        arguments = (upload_id, staged.sha256, staged.size_bytes, staged.media_type, digests, self._ttl_ms)
+        arguments = (tenant, upload_id, staged.sha256, staged.size_bytes, staged.media_type, digests, self._ttl_ms)
         sealed = await self._execute(calls.function("artifact_seal", *arguments))
-        self._forget(upload_id)
+        self._forget(tenant, upload_id)
         if sealed == b"INCOMPLETE":
             raise calls.no_upload(upload_id)
         return calls.info(staged.sha256, sealed)
@@ -124,9 +134,9 @@ class AsyncArtifactStore:
         """The upload as the store knows it: another gateway may have taken a part of it."""
         async with self._kept(upload):
             await upload.flush()
-        if (await self._staged(upload.id)).chunks != upload.sent_chunks:
-            self._forget(upload.id)
-        return await self._upload(upload.id)
+        if (await self._staged(upload.tenant, upload.id)).chunks != upload.sent_chunks:
+            self._forget(upload.tenant, upload.id)
+        return await self._upload(upload.tenant, upload.id)
 
     @asynccontextmanager
     async def _kept(self, upload: Upload) -> AsyncIterator[None]:
@@ -136,89 +146,104 @@ class AsyncArtifactStore:
                 yield
             except BaseException as error:
                 if upload.broken or not isinstance(error, OutOfRange):
-                    self._forget(upload.id)
+                    self._forget(upload.tenant, upload.id)
                 raise
 
-    async def _staged(self, upload_id: str) -> calls.Staged:
-        return calls.staged(upload_id, await self._execute(calls.read_upload(upload_id)))
+    async def _staged(self, tenant: str, upload_id: str) -> calls.Staged:
+        return calls.staged(upload_id, await self._execute(calls.read_upload(tenant, upload_id)))
 
-    async def _upload(self, upload_id: str) -> Upload:
-        upload = self._uploads.get(upload_id)
+    async def _upload(self, tenant: str, upload_id: str) -> Upload:
+        upload = self._uploads.get((tenant, upload_id))
         if upload is None:
-            upload = Upload(upload_id, await self._staged(upload_id), self._execute, self._execute_all)
+            upload = Upload(tenant, upload_id, await self._staged(tenant, upload_id), self._execute, self._execute_all)
             await upload.catch_up()
-            self._uploads[upload_id] = upload
-        self._uploads.move_to_end(upload_id)
+            self._uploads[tenant, upload_id] = upload
+        self._uploads.move_to_end((tenant, upload_id))
         while len(self._uploads) > UPLOADS_IN_MIND:
-            self._forget(next(iter(self._uploads)))
+            self._forget(*next(iter(self._uploads)))
         return upload
 
-    def _forget(self, upload_id: str) -> None:
-        upload = self._uploads.pop(upload_id, None)
+    def _forget(self, tenant: str, upload_id: str) -> None:
+        upload = self._uploads.pop((tenant, upload_id), None)
         if upload is not None:
             upload.abandon()
 
     # Artifacts
 
-    async def stat(self, sha256: str) -> ArtifactInfo:
+    async def stat(self, tenant: str, sha256: str) -> ArtifactInfo:
         """What is known about an artifact. NotFound."""
-        return calls.info(sha256, await self._execute(calls.read_manifest(sha256)))
+        return calls.info(sha256, await self._execute(calls.read_manifest(tenant, sha256)))
 
-    async def touch(self, sha256: str, ttl_s: float | None = None) -> ArtifactInfo:
+    async def touch(self, tenant: str, sha256: str, ttl_s: float | None = None) -> ArtifactInfo:
         """Keep an artifact for `ttl_s` more at least (as the settings say, if None). NotFound."""
         ttl_ms = self._ttl_ms if ttl_s is None else round(ttl_s * 1000)
-        return calls.info(sha256, await self._execute(calls.function("artifact_touch", sha256, ttl_ms)))
+        return calls.info(sha256, await self._execute(calls.function("artifact_touch", tenant, sha256, ttl_ms)))
 
-    async def delete(self, sha256: str) -> None:
+    async def delete(self, tenant: str, sha256: str) -> None:
         """Drop an artifact. NotFound; FailedPrecondition: it is pinned."""
-        calls.check_done(sha256, await self._execute(calls.function("artifact_delete", sha256)))
+        calls.check_done(sha256, await self._execute(calls.function("artifact_delete", tenant, sha256)))
 
-    async def pin(self, sha256: str) -> None:
+    async def pin(self, tenant: str, sha256: str) -> None:
         """Keep an artifact until it is unpinned as often as it was pinned; see `ArtifactStore.pin`. NotFound."""
-        calls.check_done(sha256, await self._execute(calls.function("artifact_pin", sha256)))
+        calls.check_done(sha256, await self._execute(calls.function("artifact_pin", tenant, sha256)))
 
-    async def unpin(self, sha256: str) -> None:
+    async def unpin(self, tenant: str, sha256: str) -> None:
         """Undo one pin; without pins an artifact lapses after the usual time. NotFound."""
-        calls.check_done(sha256, await self._execute(calls.function("artifact_unpin", sha256, self._ttl_ms)))
+        calls.check_done(sha256, await self._execute(calls.function("artifact_unpin", tenant, sha256, self._ttl_ms)))
 
-    async def read_all(self, sha256: str, limit: int) -> bytes:
+    async def read_all(self, tenant: str, sha256: str, limit: int) -> bytes:
         """All bytes of an artifact of at most `limit`. NotFound, DataLoss; OutOfRange: it is larger."""
-        size_bytes = (await self.stat(sha256)).size_bytes
+        size_bytes = (await self.stat(tenant, sha256)).size_bytes
         if size_bytes > limit:
             raise OutOfRange(f"artifact {sha256} has {size_bytes} bytes, {limit} are read at once")
-        return b"".join([data async for _, data in self.read(sha256)])
+        return b"".join([data async for _, data in self.read(tenant, sha256)])
 
-    async def read(self, sha256: str, offset: int = 0, limit: int = 0) -> AsyncIterator[tuple[int, bytes]]:
-        """Pieces of at most 1 MiB, each with its offset; `limit` 0 means to the end. NotFound, OutOfRange, DataLoss."""
-        manifest = calls.manifest(sha256, await self._execute(calls.read_manifest(sha256)))
+    async def read(
+        self, tenant: str, sha256: str, offset: int = 0, limit: int = 0
+    ) -> AsyncIterator[tuple[int, memoryview]]:
+        """Pieces of at most 256 KiB with their offsets; `limit` 0 means to the end. NotFound, OutOfRange, DataLoss."""
+        manifest = calls.manifest(sha256, await self._execute(calls.read_manifest(tenant, sha256)))
         if not 0 <= offset <= manifest.size_bytes:
             raise OutOfRange(f"artifact {sha256} has {manifest.size_bytes} bytes, there is none at {offset}")
         end = manifest.size_bytes if limit == 0 else min(manifest.size_bytes, offset + limit)
         if offset == end:
             return
-        async for index, data in self._chunks(manifest, range(offset // CHUNK_BYTES, chunk_count(end))):
+        async for index, data in self._chunks(tenant, manifest, range(offset // CHUNK_BYTES, chunk_count(end))):
             start = index * CHUNK_BYTES
-            low, high = max(offset, start), min(end, start + len(data))
-            yield low, data if high - low == len(data) else data[low - start : high - start]
+            view, high = memoryview(data), min(end, start + len(data))
+            for low in range(max(offset, start), high, PIECE_BYTES):
+                yield low, view[low - start : min(low + PIECE_BYTES, high) - start]
 
-    async def _chunks(self, manifest: Manifest, indices: range) -> AsyncIterator[tuple[int, bytes]]:
+    async def _chunks(self, tenant: str, manifest: Manifest, indices: range) -> AsyncIterator[tuple[int, bytes]]:
         """While one chunk is with the caller, the next ones are fetched and compared with their digests."""
         loop = asyncio.get_running_loop()
         coming: deque[tuple[int, asyncio.Future[bytes]]] = deque()
+        ahead = self._may_fetch_ahead(0, quick=True)
         try:
             for index in indices:
-                coming.append((index, loop.run_in_executor(self._threads, self._fetch, manifest, index)))
-                if len(coming) > AHEAD:
+                coming.append((index, loop.run_in_executor(self._threads, self._fetch, tenant, manifest, index)))
+                while len(coming) > ahead:
                     number, chunk = coming.popleft()
-                    yield number, await chunk
+                    data, given_at = await chunk, loop.time()
+                    yield number, data
+                    pieces = -(-len(data) // PIECE_BYTES)
+                    ahead = self._may_fetch_ahead(ahead, quick=loop.time() - given_at < QUICK_S * pieces)
             while coming:
                 number, chunk = coming.popleft()
                 yield number, await chunk
         finally:
+            self._ahead_left += ahead
             for _, chunk in coming:
                 chunk.cancel()
 
-    def _fetch(self, manifest: Manifest, index: int) -> bytes:
+    def _may_fetch_ahead(self, before: int, *, quick: bool) -> int:
+        """Give back what a reader had ahead, and say how many chunks it may have from now on."""
+        self._ahead_left += before
+        ahead = min(AHEAD, self._ahead_left) if quick else 0
+        self._ahead_left -= ahead
+        return ahead
+
+    def _fetch(self, tenant: str, manifest: Manifest, index: int) -> bytes:
         with translated():
-            data: Any = self._reading.get(calls.chunk_key(manifest.sha256, index))
+            data: Any = self._reading.get(calls.chunk_key(tenant, manifest.sha256, index))
         return manifest.check(index, data)

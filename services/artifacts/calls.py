@@ -8,8 +8,9 @@ from typing import Any
 
 from services.artifacts.digest import CHUNK_BYTES, DIGEST_BYTES, artifact_name, chunk_count, chunk_digest, is_sha256
 from services.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound, OutOfRange, Violation
+from services.jobs import functions
+from services.jobs.calls import key
 
-PREFIX = "{sparring}:"
 MEDIA_TYPE_LENGTH = 100
 
 
@@ -64,27 +65,27 @@ class Staged:
 
 def function(name: str, *arguments: Any) -> tuple[Any, ...]:
     """The command that calls a function."""
-    return ("FCALL", f"sparring_{name}", 1, f"{PREFIX}fence", *arguments)
+    return ("FCALL", functions.name(name), 1, key("fence"), *arguments)
 
 
-def chunk_key(sha256: str, index: int) -> str:
+def chunk_key(tenant: str, sha256: str, index: int) -> str:
     """Where a chunk of an artifact is."""
-    return f"{PREFIX}a:{sha256}:{index}"
+    return key(f"a:{tenant}:{sha256}:{index}")
 
 
-def staged_key(upload_id: str, index: int) -> str:
+def staged_key(tenant: str, upload_id: str, index: int) -> str:
     """Where a chunk of an upload is."""
-    return f"{PREFIX}u:{upload_id}:{index}"
+    return key(f"u:{tenant}:{upload_id}:{index}")
 
 
-def read_manifest(sha256: str) -> tuple[Any, ...]:
+def read_manifest(tenant: str, sha256: str) -> tuple[Any, ...]:
     """The command whose answer `manifest` and `info` read."""
-    return ("HMGET", f"{PREFIX}a:{sha256}:m", "size", "media", "created", "expires", "digests")
+    return ("HMGET", key(f"a:{tenant}:{sha256}:m"), "size", "media", "created", "expires", "digests")
 
 
-def read_upload(upload_id: str) -> tuple[Any, ...]:
+def read_upload(tenant: str, upload_id: str) -> tuple[Any, ...]:
     """The command whose answer `staged` reads."""
-    return ("HMGET", f"{PREFIX}u:{upload_id}", "sha", "size", "media", "chunks", "digests")
+    return ("HMGET", key(f"u:{tenant}:{upload_id}"), "sha", "size", "media", "chunks", "digests")
 
 
 def manifest(sha256: str, reply: Sequence[bytes | None]) -> Manifest:

@@ -35,7 +35,11 @@ class ArtifactStore:
             return self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
 
     def put(
-        self, data: bytes | memoryview, media_type: str = "application/octet-stream", ttl_s: float | None = None
+        self,
+        tenant: str,
+        data: bytes | memoryview,
+        media_type: str = "application/octet-stream",
+        ttl_s: float | None = None,
     ) -> str:
         """Keep some bytes for `ttl_s` at least (as the settings say, if None) and return their digest.
 
@@ -45,52 +49,52 @@ class ArtifactStore:
         sha256 = sha256_hex(view)
         calls.check_declared(sha256, len(view), media_type, self._settings.max_artifact_bytes)
         try:
-            self.touch(sha256, ttl_s)
+            self.touch(tenant, sha256, ttl_s)
         except NotFound:
-            self._send(view, sha256, media_type, self._ttl_ms(ttl_s))
+            self._send(tenant, view, sha256, media_type, self._ttl_ms(ttl_s))
         return sha256
 
-    def _send(self, view: memoryview, sha256: str, media_type: str, ttl_ms: int) -> None:
+    def _send(self, tenant: str, view: memoryview, sha256: str, media_type: str, ttl_ms: int) -> None:
         upload_id = uuid.uuid4().hex
         digests = b""
         for index, chunk in enumerate(chunks(view)):
-            self._execute(("SET", calls.staged_key(upload_id, index), chunk, "PX", STAGED_MS))
+            self._execute(("SET", calls.staged_key(tenant, upload_id, index), chunk, "PX", STAGED_MS))
             digests += chunk_digest(chunk)
         sealed = self._execute(
-            calls.function("artifact_seal", upload_id, sha256, len(view), media_type, digests, ttl_ms)
+            calls.function("artifact_seal", tenant, upload_id, sha256, len(view), media_type, digests, ttl_ms)
         )
         if sealed == b"INCOMPLETE":
             raise Unavailable(f"the chunks of {sha256} lapsed before all of them were sent; put it again")
 
-    def get(self, sha256: str) -> bytes:
+    def get(self, tenant: str, sha256: str) -> bytes:
         """All bytes of an artifact. NotFound, DataLoss."""
-        manifest = calls.manifest(sha256, self._execute(calls.read_manifest(sha256)))
+        manifest = calls.manifest(sha256, self._execute(calls.read_manifest(tenant, sha256)))
         # One GET at a time: a pipeline makes the parser's buffer grow, and was slower in every measurement.
-        keys = (calls.chunk_key(sha256, index) for index in range(manifest.chunks))
+        keys = (calls.chunk_key(tenant, sha256, index) for index in range(manifest.chunks))
         return b"".join(manifest.check(index, self._execute(("GET", key))) for index, key in enumerate(keys))
 
-    def stat(self, sha256: str) -> ArtifactInfo:
+    def stat(self, tenant: str, sha256: str) -> ArtifactInfo:
         """What is known about an artifact. NotFound."""
-        return calls.info(sha256, self._execute(calls.read_manifest(sha256)))
+        return calls.info(sha256, self._execute(calls.read_manifest(tenant, sha256)))
 
-    def touch(self, sha256: str, ttl_s: float | None = None) -> ArtifactInfo:
+    def touch(self, tenant: str, sha256: str, ttl_s: float | None = None) -> ArtifactInfo:
         """Keep an artifact for `ttl_s` more at least. NotFound."""
-        return calls.info(sha256, self._execute(calls.function("artifact_touch", sha256, self._ttl_ms(ttl_s))))
+        return calls.info(sha256, self._execute(calls.function("artifact_touch", tenant, sha256, self._ttl_ms(ttl_s))))
 
-    def delete(self, sha256: str) -> None:
+    def delete(self, tenant: str, sha256: str) -> None:
         """Drop an artifact. NotFound; FailedPrecondition: it is pinned."""
-        calls.check_done(sha256, self._execute(calls.function("artifact_delete", sha256)))
+        calls.check_done(sha256, self._execute(calls.function("artifact_delete", tenant, sha256)))
 
-    def pin(self, sha256: str) -> None:
+    def pin(self, tenant: str, sha256: str) -> None:
         """Keep an artifact until it is unpinned as often as it was pinned. NotFound.
 
         `Registration.pins` does the same for as long as something is registered, and survives a lost answer.
         """
-        calls.check_done(sha256, self._execute(calls.function("artifact_pin", sha256)))
+        calls.check_done(sha256, self._execute(calls.function("artifact_pin", tenant, sha256)))
 
-    def unpin(self, sha256: str) -> None:
+    def unpin(self, tenant: str, sha256: str) -> None:
         """Undo one pin; without pins an artifact lapses after the usual time. NotFound."""
-        calls.check_done(sha256, self._execute(calls.function("artifact_unpin", sha256, self._ttl_ms(None))))
+        calls.check_done(sha256, self._execute(calls.function("artifact_unpin", tenant, sha256, self._ttl_ms(None))))
 
     def _ttl_ms(self, ttl_s: float | None) -> int:
         return round((self._settings.artifact_ttl_s if ttl_s is None else ttl_s) * 1000)

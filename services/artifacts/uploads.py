@@ -26,8 +26,8 @@ GATHERED = 4
 class Upload:
     """The state of one upload in one gateway."""
 
-    def __init__(self, upload_id: str, staged: Staged, execute: Execute, execute_all: ExecuteAll) -> None:
-        self.id = upload_id
+    def __init__(self, tenant: str, upload_id: str, staged: Staged, execute: Execute, execute_all: ExecuteAll) -> None:
+        self.tenant, self.id = tenant, upload_id
         self.staged = staged
         self.sent_chunks = staged.chunks
         self.lock = asyncio.Lock()
@@ -46,7 +46,7 @@ class Upload:
             sha256=self.staged.sha256, size_bytes=self.staged.committed_bytes, digests=self.staged.digests
         )
         for index in range(self.staged.chunks):
-            data = await self._execute(("GET", calls.staged_key(self.id, index)))
+            data = await self._execute(("GET", calls.staged_key(self.tenant, self.id, index)))
             await asyncio.to_thread(self._hash.update, manifest.check(index, data))
 
     @property
@@ -96,7 +96,7 @@ class Upload:
 
     async def _store(self, first: int, chunks: list[tuple[bytes, bytes | memoryview]]) -> None:
         commands = [
-            calls.function("upload_chunk", self.id, index, digest, chunk)
+            calls.function("upload_chunk", self.tenant, self.id, index, digest, chunk)
             for index, (digest, chunk) in enumerate(chunks, start=first)
         ]
         for reply in await self._execute_all(commands):

@@ -21,11 +21,16 @@ COMMANDS = {
     "jobs": ("jobs", "List, show, watch, cancel, retry and delete jobs."),
     "models": ("models", "Upload, list, show and delete models."),
     "datasets": ("datasets", "Upload, list, show and delete datasets."),
+    "verify": ("verify", "Check a job's result against its manifest, and run some of it again."),
     "artifacts": ("artifacts", "Download and show files that jobs made."),
     "attacks": ("catalog", "The attacks of the service, with their parameters."),
     "defenses": ("catalog", "The defenses of the service, with their parameters."),
     "architectures": ("catalog", "The architectures that models can have."),
     "info": ("catalog", "The service's version, limits and workers."),
+    "whoami": ("tenant", "Who you are to the service, and what you may use."),
+    "audit": ("tenant", "What was changed for the tenant, and what was refused."),
+    "keys": ("keys", "Make keys for the gateway's file of tenants."),
+    "credentials": ("credentials", "Make certificates for TLS, of an authority of your own."),
 }
 
 EPILOG = "The service is found at --server, or $SPARRING_SERVER, or 127.0.0.1:50051. Each command has its own --help."

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 import click
 
 from services.cli import listings, options, output, progress
-from services.cli.options import connected
+from services.cli.connection import connected
 
 if TYPE_CHECKING:
     from sparring.client import Client
-    from sparring.v1.jobs_pb2 import JobArtifact
+    from sparring.v1.jobs_pb2 import Job, JobArtifact
 
-_WHAT = "WHAT is an artifact's name or SHA-256, a file of a job (jobs/ID:ROLE), or all files of a job (jobs/ID)."
+_WHAT = (
+    "WHAT is an artifact's name or SHA-256, a file of a job (jobs/ID:ROLE), or all files of a job (jobs/ID): "
+    "of one that did not succeed, those of its finished units."
+)
 
 
 @click.group()
@@ -24,7 +27,7 @@ def artifacts() -> None:
 
 @artifacts.command()
 @click.argument("what")
-@click.option("--role", default="", help="The file of a job: report, metrics, adversarial or weights.")
+@click.option("--role", default="", help="The file of a job: report, metrics, adversarial, weights or manifest.")
 @click.option("-o", "--output", "target", type=click.Path(path_type=Path), help="Where to; a file or a folder.")
 @options.common
 def download(server: str, what: str, role: str, target: Path | None, *, as_json: bool) -> None:
@@ -52,12 +55,28 @@ def _wanted(client: Client, what: str, role: str, target: Path | None) -> list[t
     if role:
         item = client.jobs.artifact(job, role)
         return [(item.artifact, _place(target, _filename(item)))]
-    held = client.jobs.get(job).result.artifacts
+    found = client.jobs.get(job)
+    folder = Path(job.rpartition("/")[2]) if target is None else target
+    if found.finished_units:
+        return _finished(found, folder)
+    held = found.result.artifacts
     if not held:
         raise click.UsageError(f"{job} has no files; `sparring jobs get {job}` shows where it stands")
-    folder = Path(job.rpartition("/")[2]) if target is None else target
     folder.mkdir(parents=True, exist_ok=True)
     return [(item.artifact, folder / _filename(item)) for item in held]
+
+
+def _finished(job: Job, folder: Path) -> list[tuple[str, Path]]:
+    """What a job had finished that did not succeed."""
+    from sparring.finished import filename
+
+    samples = sum(unit.count for unit in job.finished_units)
+    output.note(
+        f"{job.name} did not succeed. These are the {len(job.finished_units)} units that it had finished, {samples} "
+        f"samples, not its result; `sparring jobs retry {job.name}` goes on from them."
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    return [(unit.artifact, folder / filename(unit)) for unit in job.finished_units]
 
 
 def _filename(item: JobArtifact) -> str:

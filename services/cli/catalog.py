@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from services.cli import listings, options, output
-from services.cli.options import connected
+from services.cli.connection import connected
 
 if TYPE_CHECKING:
     from sparring.v1.catalog_pb2 import MethodInfo

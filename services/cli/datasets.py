@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from services.cli import listings, options, output, progress
-from services.cli.options import connected
+from services.cli.connection import connected
 
 
 @click.group()

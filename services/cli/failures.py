@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from sparring.errors import InvalidArgument, NotFound, ServiceError, TimedOut, Unreachable
+from sparring.errors import InvalidArgument, NotFound, ServiceError, TimedOut, Unauthenticated, Unreachable
 
 from services.cli import output
 
@@ -15,6 +15,7 @@ INTERRUPTED = 130
 
 # A list's flag that is given several times; its entries are counted from 1 for people.
 _REPEATED = {"models": "--model", "attacks": "--attack", "curves": "--curve"}
+_RENAMED = {"data": "dataset", "deadline_seconds": "deadline", "queue_seconds": "queue-limit", "key": "key-file"}
 _POSITIONAL = {"weights": "WEIGHTS", "images": "IMAGES", "labels": "LABELS", "name": "the name", "role": "the role"}
 
 
@@ -24,12 +25,23 @@ def report(error: ServiceError | OSError) -> int:
     if violations:
         output.note("sparring: bad arguments")
         for violation in violations:
-            output.note("  " + ": ".join(filter(None, (flag(violation.field), violation.description))))
+            output.note("  " + ": ".join(filter(None, (flag(violation.field), _as_flags(violation.description)))))
     else:
-        output.note(f"sparring: {error}")
+        output.note(f"sparring: {_as_flags(str(error))}")
+    if isinstance(error, Unauthenticated):
+        output.note("Give your key as $SPARRING_KEY, or the file that holds it as --key-file.")
     if isinstance(error, ServiceError) and error.retry_after_s is not None:
         output.note(f"Try again in {error.retry_after_s:g} s.")
     return exit_code(error)
+
+
+def _as_flags(text: str) -> str:
+    """Words of the client about its arguments, as flags."""
+    return re.sub(
+        r"\b(tls_ca|tls_cert|tls_key|allow_plaintext_key|tls)(=True)?\b",
+        lambda named: f"--{named[1].replace('_', '-')}" if "_" in named[1] or named[2] else named[0],
+        text,
+    )
 
 
 def exit_code(error: Exception) -> int:
@@ -56,5 +68,5 @@ def flag(path: str) -> str:
         return "--evaluation-dataset" if last == "evaluation_data" else f"--evaluation-{last.replace('_', '-')}"
     if last in _POSITIONAL:
         return _POSITIONAL[last]
-    renamed = {"data": "dataset", **{name: spelled.removeprefix("--") for name, spelled in _REPEATED.items()}}
+    renamed = {**_RENAMED, **{name: spelled.removeprefix("--") for name, spelled in _REPEATED.items()}}
     return "--" + renamed.get(last, last).replace("_", "-")

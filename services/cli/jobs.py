@@ -7,7 +7,7 @@ import itertools
 import click
 
 from services.cli import options, output, tables, waiting, words
-from services.cli.options import connected
+from services.cli.connection import connected
 
 
 @click.group()

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from services.cli import listings, options, output, progress
-from services.cli.options import connected
+from services.cli.connection import connected
 
 
 class Shape(click.ParamType[tuple[int, ...]]):

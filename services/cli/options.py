@@ -1,15 +1,13 @@
-"""Flags that several commands share, and the connection that they lead to."""
+"""Flags that several commands share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
-if TYPE_CHECKING:
-    from sparring.client import Client
+from services.cli import connection
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -52,14 +50,6 @@ class Numbers(click.ParamType[list[float]]):
             self.fail(str(error), param, ctx)
 
 
-server = click.option(
-    "--server",
-    envvar="SPARRING_SERVER",
-    default="127.0.0.1:50051",
-    show_default=True,
-    metavar="HOST:PORT",
-    help="Where the service is; also $SPARRING_SERVER.",
-)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, and nothing else there.")
 wait = click.option("--wait", is_flag=True, help="Wait for the job's end and show its progress, then its result.")
 check = click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until a worker has checked it.")
@@ -87,10 +77,22 @@ _SUBMISSION = (
         metavar="UUID",
         help="Your id for the request; the same id again answers with the same job.",
     ),
+    click.option(
+        "--deadline",
+        "deadline_s",
+        metavar="SECONDS",
+        help="End the job as FAILED if it has not ended after so long; left out, no limit.",
+    ),
+    click.option(
+        "--queue-limit",
+        "queue_limit_s",
+        metavar="SECONDS",
+        help="End it as FAILED if no worker has taken it after so long; left out, no limit.",
+    ),
     click.option("--validate-only", is_flag=True, help="Check and resolve only; nothing is queued."),
     wait,
     as_json,
-    server,
+    *connection.FLAGS,
 )
 
 
@@ -101,8 +103,8 @@ def _apply(function: F, decorators: tuple[Callable[[F], F], ...]) -> F:
 
 
 def common(function: F) -> F:
-    """`--json` and `--server`."""
-    return _apply(function, (as_json, server))
+    """`--json`, and where the service is and who asks."""
+    return _apply(function, (as_json, *connection.FLAGS))
 
 
 def selection(function: F) -> F:
@@ -113,12 +115,3 @@ def selection(function: F) -> F:
 def submission(function: F) -> F:
     """How a job is submitted, and what is shown of it."""
     return _apply(function, _SUBMISSION)
-
-
-@contextmanager
-def connected(address: str) -> Iterator[Client]:
-    """A client of the service; gRPC is loaded here and not before."""
-    from sparring.client import connect
-
-    with connect(address) as client:
-        yield client

@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
-from sparring.v1.jobs_pb2 import Job, JobResult, ResultRow
+from sparring.v1.jobs_pb2 import Job, JobResult, Limits, ResultRow
 
 from services.cli import words
 
@@ -60,6 +60,8 @@ def job(shown: Job) -> RenderableType:
     parts: list[RenderableType] = [facts(_head(shown))]
     if shown.HasField("result"):
         parts.extend(_result(shown.name, shown.result))
+    if shown.finished_units:
+        parts.append(Text(f"Get what was finished: sparring artifacts download {shown.name}"))
     return Group(*parts)
 
 
@@ -71,6 +73,10 @@ def _head(shown: Job) -> Iterator[tuple[str, str]]:
         yield "state", f"{words.state(shown)}: {why}" if why else words.state(shown)
     if shown.state == Job.STATE_RUNNING:
         yield "progress", words.progress(shown.progress)
+    if shown.finished_units:
+        samples = sum(unit.count for unit in shown.finished_units)
+        yield "finished", f"{len(shown.finished_units)} of {shown.resolution.units} units, {samples} samples"
+    yield "limits", _limits(shown.limits)
     if shown.HasField("end_time") and shown.HasField("start_time"):
         yield "took", words.duration(_seconds(shown.end_time) - _seconds(shown.start_time))
     yield from _asked(shown)
@@ -102,6 +108,12 @@ def _asked(shown: Job) -> Iterator[tuple[str, str]]:
         yield "data", words.parameters(spec.data)
         yield "seed", str(spec.seed)
     yield "units", str(shown.resolution.units) if shown.resolution.units else ""
+
+
+def _limits(limits: Limits) -> str:
+    deadline = f"ends after {words.duration(limits.deadline_seconds)}" if limits.HasField("deadline_seconds") else ""
+    queue = f"waits {words.duration(limits.queue_seconds)} at most" if limits.HasField("queue_seconds") else ""
+    return ", ".join(filter(None, (deadline, queue)))
 
 
 def _result(name: str, result: JobResult) -> Iterator[RenderableType]:

@@ -17,7 +17,12 @@ import click
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=50051, metavar="N", help="Port on the loopback; default 50051."
 )
-def up(workers: int, data_dir: Path | None, port: int) -> None:
+@click.option(
+    "--tenants",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Ask for keys, those of this file (see `sparring keys new`); left out, nobody is asked for one.",
+)
+def up(workers: int, data_dir: Path | None, port: int, tenants: Path | None) -> None:
     """Start a service on this machine: store, gateway and workers, until Ctrl-C.
 
     It listens on the loopback only and needs no root. Jobs that were accepted go on at the next start.
@@ -25,6 +30,6 @@ def up(workers: int, data_dir: Path | None, port: int) -> None:
     from services import local
 
     try:
-        local.up(workers=workers, data_dir=data_dir, port=port)
+        local.up(workers=workers, data_dir=data_dir, port=port, tenants=tenants)
     except local.StackError as error:
         raise click.ClickException(str(error)) from error

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from services.cli import output, progress, tables
+from services.cli.connection import connected
 from services.cli.failures import FAILED, INTERRUPTED
-from services.cli.options import connected
 
 if TYPE_CHECKING:
     from sparring.client import Client

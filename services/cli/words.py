@@ -98,7 +98,8 @@ def event(happened: WatchJobResponse) -> str:
     if kind == "unit_change":
         unit = happened.unit_change
         done = UnitChange.Kind.Name(unit.kind).removeprefix("KIND_").lower()
-        return f"unit {unit.unit} {done} by {unit.worker}, attempt {unit.attempt}"
+        cause = f": {unit.cause}" if unit.cause else ""
+        return f"unit {unit.unit} {done} by {unit.worker}, attempt {unit.attempt}{cause}"
     if kind == "metric":
         return f"{happened.metric.name} {happened.metric.value:.6g} at {happened.metric.step}"
     if kind == "snapshot":

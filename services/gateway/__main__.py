@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import dataclasses
 import signal
 import sys
 
@@ -27,8 +29,15 @@ async def serve(settings: GatewaySettings, options: Options) -> None:
 
 def main() -> int:
     """Return the exit status: 0 after a drain, 1 for a store that would lose data, 2 for wrong settings."""
+    parser = argparse.ArgumentParser(prog="python -m services.gateway", description="Serve until SIGTERM.")
+    parser.add_argument(
+        "--insecure", action="store_true", help="listen beyond loopback without TLS and keys (SPARRING_INSECURE=1)"
+    )
+    arguments = parser.parse_args()
     try:
         options, settings = Options.from_env(), GatewaySettings.from_env()
+        if arguments.insecure:
+            settings = dataclasses.replace(settings, insecure=True)
         logs.configure(options.log_format)
         asyncio.run(serve(settings, options))
     except SettingsError as error:

@@ -15,17 +15,19 @@ PICTURE_TYPES = frozenset({"U8", "F32"})
 LABEL_TYPES = frozenset({"U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64"})
 
 
-async def read_arrays(artifacts: AsyncArtifactStore, images: str, labels: str) -> tuple[int, list[int]]:
+async def read_arrays(artifacts: AsyncArtifactStore, tenant: str, images: str, labels: str) -> tuple[int, list[int]]:
     """Return the number of samples and the shape of one, (channels, height, width).
 
     `images` and `labels` are digests, equal where one file holds both. Raises NotFound, and InvalidArgument with
     everything that the headers say wrong.
     """
     if images == labels:
-        both = await _open(artifacts, images, "images")
+        both = await _open(artifacts, tenant, images, "images")
         x, y = _tensor(both, "images", "x"), _tensor(both, "labels", "y", shared=True)
     else:
-        pictures, answers = await asyncio.gather(_open(artifacts, images, "images"), _open(artifacts, labels, "labels"))
+        pictures, answers = await asyncio.gather(
+            _open(artifacts, tenant, images, "images"), _open(artifacts, tenant, labels, "labels")
+        )
         x, y = _tensor(pictures, "images", "x"), _tensor(answers, "labels", "y")
     violations = list({found: None for found in (x, y) if isinstance(found, Violation)})
     if isinstance(x, TensorInfo):
@@ -39,10 +41,12 @@ async def read_arrays(artifacts: AsyncArtifactStore, images: str, labels: str) -
     return x.shape[0], list(_input_shape(x.shape))
 
 
-async def _open(artifacts: AsyncArtifactStore, digest: str, field: str) -> Mapping[str, TensorInfo] | Violation:
+async def _open(
+    artifacts: AsyncArtifactStore, tenant: str, digest: str, field: str
+) -> Mapping[str, TensorInfo] | Violation:
     """Return the tensors of a file, or what is wrong with it."""
     try:
-        return await read_tensors(artifacts, digest)
+        return await read_tensors(artifacts, tenant, digest)
     except ValueError as error:
         return Violation(field, str(error))
 

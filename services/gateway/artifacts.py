@@ -10,9 +10,11 @@ import grpc
 from sparring.v1 import artifacts_pb2, artifacts_pb2_grpc
 from typing_extensions import override
 
+from services import faultpoints
 from services.artifacts.store import ArtifactInfo, AsyncArtifactStore
 from services.errors import InvalidArgument, NotFound, Violation
 from services.gateway import wire
+from services.gateway.identity import current
 from services.gateway.names import required_digest, shown
 from services.gateway.render import timestamp
 
@@ -34,7 +36,7 @@ class Artifacts(artifacts_pb2_grpc.ArtifactServiceServicer):
         self, request: artifacts_pb2.BeginUploadRequest, context: Context
     ) -> artifacts_pb2.BeginUploadResponse:
         media_type = request.media_type or DEFAULT_MEDIA_TYPE
-        begun = await self._store.begin(request.sha256, request.size_bytes, media_type)
+        begun = await self._store.begin(current().tenant, request.sha256, request.size_bytes, media_type)
         if isinstance(begun, ArtifactInfo):
             return artifacts_pb2.BeginUploadResponse(artifact=artifact(begun))
         return artifacts_pb2.BeginUploadResponse(upload_id=begun)
@@ -43,29 +45,30 @@ class Artifacts(artifacts_pb2_grpc.ArtifactServiceServicer):
     async def UploadArtifact(
         self, request_iterator: AsyncIterator[artifacts_pb2.UploadArtifactRequest], context: Context
     ) -> artifacts_pb2.UploadArtifactResponse:
-        upload_id = ""
+        tenant, upload_id = current().tenant, ""
         position = size = 0
         async for message in request_iterator:
             if not upload_id:
                 upload_id, position = required_upload(message.upload_id), message.offset
-                _, size = await self._store.query(upload_id)
+                _, size = await self._store.query(tenant, upload_id)
             data = message.data  # each reading of the field copies it
             _check_message(message.upload_id, len(data), upload_id)
-            await self._store.append(upload_id, position, data)
+            await self._store.append(tenant, upload_id, position, data)
+            faultpoints.reach("gateway.chunk_kept")
             position += len(data)
         if not upload_id:
             raise InvalidArgument([Violation("upload_id", "must be set in the first message, and there was none")])
         if position == size:
-            sealed = await self._store.seal(upload_id)
+            sealed = await self._store.seal(tenant, upload_id)
             return artifacts_pb2.UploadArtifactResponse(committed_bytes=size, artifact=artifact(sealed))
-        committed, _ = await self._store.query(upload_id)
+        committed, _ = await self._store.query(tenant, upload_id)
         return artifacts_pb2.UploadArtifactResponse(committed_bytes=committed)
 
     @override
     async def QueryUpload(
         self, request: artifacts_pb2.QueryUploadRequest, context: Context
     ) -> artifacts_pb2.QueryUploadResponse:
-        committed, size = await self._store.query(required_upload(request.upload_id))
+        committed, size = await self._store.query(current().tenant, required_upload(request.upload_id))
         return artifacts_pb2.QueryUploadResponse(committed_bytes=committed, size_bytes=size)
 
     @override
@@ -75,18 +78,19 @@ class Artifacts(artifacts_pb2_grpc.ArtifactServiceServicer):
         digest = required_digest(request.name)
         if request.limit < 0:
             raise InvalidArgument([Violation("limit", f"must not be negative, not {request.limit}; 0 means all")])
-        async for offset, data in self._store.read(digest, request.offset, request.limit):
+        async for offset, data in self._store.read(current().tenant, digest, request.offset, request.limit):
             yield wire.download_response(offset, data)
+            faultpoints.reach("gateway.chunk_sent")
 
     @override
     async def GetArtifact(self, request: artifacts_pb2.GetArtifactRequest, context: Context) -> artifacts_pb2.Artifact:
-        return artifact(await self._store.stat(required_digest(request.name)))
+        return artifact(await self._store.stat(current().tenant, required_digest(request.name)))
 
     @override
     async def DeleteArtifact(
         self, request: artifacts_pb2.DeleteArtifactRequest, context: Context
     ) -> artifacts_pb2.DeleteArtifactResponse:
-        await self._store.delete(required_digest(request.name))
+        await self._store.delete(current().tenant, required_digest(request.name))
         return artifacts_pb2.DeleteArtifactResponse()
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,9 @@ class Architecture:
     # The sides that the network itself takes, in pixels; a smaller or larger input is resized to them first.
     smallest: int
     largest: int
+    # How many parameters it has: the sum of `fixed`, `per_class` x classes, `per_value` x values of an input,
+    # `per_place` x places of an input that is halved twice, and `per_class_value` x classes x values.
+    parameters: Mapping[str, int]
 
     def sees(self, height: int, width: int) -> tuple[int, int]:
         """Return the height and width that an input has after that."""
@@ -56,6 +59,20 @@ class Architecture:
         """Estimate the billions of multiply-adds of one input of another size: they grow with its area."""
         height, width = self.sees(height, width)
         return self.giga_ops * height * width / self.side**2
+
+    def weights_bytes(self, input_shape: Sequence[int], classes: int) -> int:
+        """Estimate the bytes of its weights in float32, for inputs of (channels, height, width)."""
+        channels, height, width = input_shape
+        height, width = self.sees(height, width)
+        values = channels * height * width
+        sizes = {
+            "fixed": 1,
+            "per_class": classes,
+            "per_value": values,
+            "per_place": height * width // 16,
+            "per_class_value": classes * values,
+        }
+        return 4 * sum(number * sizes[what] for what, number in self.parameters.items())
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from services.artifacts.store import AsyncArtifactStore
 from services.gateway import catalog
+from services.gateway.identity import current
 from services.jobs.record import WorkerRecord
 from services.jobs.store import AsyncJobStore
 
@@ -34,14 +35,15 @@ class Catalog(catalog_pb2_grpc.CatalogServiceServicer):
     async def GetServerInfo(
         self, request: catalog_pb2.GetServerInfoRequest, context: Context
     ) -> catalog_pb2.ServerInfo:
+        tenant = current().tenant
         workers, ready_units, used = await asyncio.gather(
-            self._store.workers(), self._store.ready_units(), self._artifacts.usage()
+            self._store.workers(), self._store.ready_units(tenant), self._artifacts.usage()
         )
         return catalog_pb2.ServerInfo(
             version=metadata.version("sparring"),
             max_artifact_bytes=self._max_artifact_bytes,
             max_samples=self._max_samples,
-            workers=[worker_info(worker, now_ms=time.time() * 1000) for worker in workers],
+            workers=[worker_info(worker, tenant, now_ms=time.time() * 1000) for worker in workers],
             ready_units=ready_units,
             store_used=used,
         )
@@ -75,10 +77,13 @@ class Catalog(catalog_pb2_grpc.CatalogServiceServicer):
         return catalog_pb2.ListBuiltInDatasetsResponse(datasets=catalog.built_in_datasets().values())
 
 
-def worker_info(worker: WorkerRecord, *, now_ms: float) -> catalog_pb2.WorkerInfo:
-    """Describe a worker; its last word was timed by the store, whose clock may be a little ahead of ours."""
+def worker_info(worker: WorkerRecord, tenant: str, *, now_ms: float) -> catalog_pb2.WorkerInfo:
+    """Describe a worker to a tenant, which does not hear of what the worker does for others.
+
+    Its last word was timed by the store, whose clock may be a little ahead of ours.
+    """
     unit = ""
-    if worker.unit is not None:
+    if worker.unit is not None and worker.tenant == tenant:
         job, _, number = worker.unit.rpartition("/")
         unit = f"jobs/{job}/units/{number}"
     return catalog_pb2.WorkerInfo(

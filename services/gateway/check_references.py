@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from sparring.v1 import attacks_pb2, datasets_pb2, jobs_pb2, models_pb2
 
 from services.errors import Violation
+from services.gateway import catalog
 from services.gateway.check_attacks import check_attack_on
 from services.gateway.check_signature import check_channels
 from services.gateway.references import References, models_of, selections_of
@@ -71,6 +72,22 @@ def _check_training(spec: jobs_pb2.TrainingSpec, found: References) -> Iterator[
     dataset = found.datasets.get(spec.data.dataset)
     if dataset is not None and dataset.input_shape:
         yield from check_channels(spec.mean, spec.std, dataset.input_shape[0], "training")
+
+
+def check_weights(request: jobs_pb2.CreateJobRequest, found: References, *, max_bytes: int) -> Iterator[Violation]:
+    """Check that the weights of the model that a training makes fit into an artifact of `max_bytes`."""
+    spec = request.training
+    architecture = catalog.architectures().get(spec.architecture)
+    dataset = found.datasets.get(spec.data.dataset)
+    if architecture is None or dataset is None or len(dataset.input_shape) != 3:
+        return
+    size_bytes = architecture.weights_bytes(dataset.input_shape, dataset.classes)
+    if size_bytes > max_bytes:
+        yield Violation(
+            "training.architecture",
+            f"its weights for inputs of {_shape(dataset.input_shape)} and {dataset.classes} classes take about "
+            f"{size_bytes} bytes, an artifact has at most {max_bytes}; choose a smaller one",
+        )
 
 
 def _attacks_of(request: jobs_pb2.CreateJobRequest) -> dict[str, attacks_pb2.Attack]:

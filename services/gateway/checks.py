@@ -23,6 +23,7 @@ def check_request(request: jobs_pb2.CreateJobRequest, *, max_samples: int) -> It
     if request.request_id and not is_uuid(request.request_id):
         yield Violation("request_id", f"must be a UUID, not {shown(request.request_id)}")
     yield from check_display_name(request.display_name, "display_name")
+    yield from check_parameters(request.limits, "limits")
     kind = request.WhichOneof("spec")
     if kind == "attack":
         yield from _check_attack_spec(request.attack, max_samples)

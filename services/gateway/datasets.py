@@ -14,6 +14,7 @@ from services.errors import AlreadyExists, FailedPrecondition, InvalidArgument, 
 from services.gateway import catalog, intake
 from services.gateway.arrays import read_arrays
 from services.gateway.check_signature import check_classes
+from services.gateway.identity import current
 from services.gateway.names import ID_RULE, bare_digest, is_id, required_id, shown
 from services.gateway.paging import Pager, page_size
 from services.gateway.registry import Registry
@@ -37,6 +38,7 @@ class Datasets(datasets_pb2_grpc.DatasetServiceServicer):
     async def RegisterDataset(
         self, request: datasets_pb2.RegisterDatasetRequest, context: Context
     ) -> datasets_pb2.Dataset:
+        tenant = current().tenant
         violations = check_registration(request)
         images = bare_digest(request.images)
         labels = bare_digest(request.labels) if request.labels else images
@@ -49,10 +51,10 @@ class Datasets(datasets_pb2_grpc.DatasetServiceServicer):
 
         identifier = request.dataset_id or hashlib.sha256(digest.encode()).hexdigest()[:ID_DIGITS]
         await self._refuse_fixed(identifier)
-        earlier = await intake.known(self._registry, datasets_pb2.Dataset, identifier, same)
+        earlier = await intake.known(self._registry, tenant, datasets_pb2.Dataset, identifier, same)
         if earlier is not None:
             return earlier
-        count, shape = await read_arrays(self._artifacts, images, labels)
+        count, shape = await read_arrays(self._artifacts, tenant, images, labels)
         name = f"datasets/{identifier}"
         dataset = datasets_pb2.Dataset(
             name=name,
@@ -67,17 +69,19 @@ class Datasets(datasets_pb2_grpc.DatasetServiceServicer):
         dataset.create_time.GetCurrentTime()
         arrays = jobs_pb2.DatasetArrays(name=name, images_sha256=images, labels_sha256=labels, classes=request.classes)
         pins = tuple(dict.fromkeys((images, labels)))
-        return await intake.admit(self._registry, dataset, jobs_pb2.IntakeSpec(dataset=arrays), pins, same)
+        spec = jobs_pb2.IntakeSpec(dataset=arrays)
+        return await intake.admit(self._registry, tenant, dataset, spec, pins, same=same)
 
     @override
     async def GetDataset(self, request: datasets_pb2.GetDatasetRequest, context: Context) -> datasets_pb2.Dataset:
-        return await self._registry.dataset(required_id(request.name, "datasets"))
+        return await self._registry.dataset(current().tenant, required_id(request.name, "datasets"))
 
     @override
     async def ListDatasets(
         self, request: datasets_pb2.ListDatasetsRequest, context: Context
     ) -> datasets_pb2.ListDatasetsResponse:
-        scope = ("datasets", self._registry.tenant)
+        tenant = current().tenant
+        scope = ("datasets", tenant)
         # "f5": the first list, of what is fixed, from its fifth entry on; "u17": uploads before entry 17, 0 being all.
         cursor = self._pager.cursor(request.page_token, *scope)
         part, position = (cursor[0], int(cursor[1:])) if cursor else ("f", 0)
@@ -93,9 +97,9 @@ class Datasets(datasets_pb2_grpc.DatasetServiceServicer):
             room, position = room - len(datasets), 0
         following = f"u{position}"
         if room > 0:
-            page = await self._registry.store.registered(self._registry.tenant, "dataset", position, room)
+            page = await self._registry.store.registered(tenant, "dataset", position, room)
             uploaded = [datasets_pb2.Dataset.FromString(record) for record in page]
-            datasets += await self._registry.all_checked(uploaded)
+            datasets += await self._registry.all_checked(tenant, uploaded)
             following = f"u{page.cursor}" if page.cursor else ""
         token = self._pager.token(following, *scope)
         return datasets_pb2.ListDatasetsResponse(datasets=datasets, next_page_token=token)
@@ -104,11 +108,12 @@ class Datasets(datasets_pb2_grpc.DatasetServiceServicer):
     async def DeleteDataset(
         self, request: datasets_pb2.DeleteDatasetRequest, context: Context
     ) -> datasets_pb2.DeleteDatasetResponse:
-        dataset = await self._registry.dataset(required_id(request.name, "datasets"))
+        tenant = current().tenant
+        dataset = await self._registry.dataset(tenant, required_id(request.name, "datasets"))
         if dataset.source != datasets_pb2.DATASET_SOURCE_UPLOADED:
             word = "built in" if dataset.source == datasets_pb2.DATASET_SOURCE_BUILT_IN else "mounted by ops"
             raise FailedPrecondition(f"{dataset.name} is {word} and can't be deleted", reason="NOT_UPLOADED")
-        await intake.forget(self._registry, dataset)
+        await intake.forget(self._registry, tenant, dataset)
         return datasets_pb2.DeleteDatasetResponse()
 
     async def _fixed(self) -> list[datasets_pb2.Dataset]:

@@ -54,6 +54,7 @@ def _unit(message: jobs_pb2.WatchJobResponse, payload: Payload) -> None:
             kind=jobs_pb2.UnitChange.Kind.Value(f"KIND_{payload['kind'].upper()}"),
             worker=payload["worker"],
             attempt=payload["attempt"],
+            cause=payload.get("cause", ""),
         )
     )
 

@@ -13,13 +13,13 @@ from services.artifacts.store import AsyncArtifactStore
 WHOLE = ""
 
 
-async def read_tensors(artifacts: AsyncArtifactStore, digest: str) -> Mapping[str, TensorInfo]:
+async def read_tensors(artifacts: AsyncArtifactStore, tenant: str, digest: str) -> Mapping[str, TensorInfo]:
     """Return the tensors of a safetensors file by name, or the array of a .npy file under `WHOLE`.
 
     Raises NotFound; ValueError with what is wrong with the file.
     """
-    size_bytes = (await artifacts.stat(digest)).size_bytes
-    pieces = artifacts.read(digest, 0, MAX_HEADER_BYTES + LENGTH_BYTES)
+    size_bytes = (await artifacts.stat(tenant, digest)).size_bytes
+    pieces = artifacts.read(tenant, digest, 0, MAX_HEADER_BYTES + LENGTH_BYTES)
     head = b"".join([data async for _, data in pieces])
     # A header of the largest size takes a while to parse.
     return await asyncio.to_thread(_parse, head, size_bytes)

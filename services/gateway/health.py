@@ -6,13 +6,15 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from grpc_health.v1 import health, health_pb2
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from services.connection import AsyncRedis
 from services.errors import SparringError
 from services.gateway.preflight import check_redis
 from services.jobs import functions
 from services.jobs.store import AsyncJobStore
+from services.settings import SettingsError
 
 PERIOD_S = 1.0
 # A store that takes longer than this to answer is not healthy, whatever it answers in the end.
@@ -81,3 +83,18 @@ class Health:
     async def _set(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for name in self._names:
             await self.servicer.set(name, status)
+
+
+async def serve_alone(servicer: health.aio.HealthServicer, address: str) -> grpc.aio.Server:
+    """Answer health, and nothing else, on an address of its own: probes have no keys, and seldom certificates.
+
+    Raises SettingsError for a port that is taken.
+    """
+    server = grpc.aio.server()
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    try:
+        server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise SettingsError(f"SPARRING_HEALTH_LISTEN={address!r}: can't listen there: {error}") from error
+    await server.start()
+    return server

@@ -29,24 +29,26 @@ def new_job_id() -> str:
 
 
 async def known(
-    registry: Registry, kind: type[Resource], identifier: str, same: Callable[[Resource], bool]
+    registry: Registry, tenant: str, kind: type[Resource], identifier: str, same: Callable[[Resource], bool]
 ) -> Resource | None:
     """Return what is registered under an id if it is the same, None where the id is free; AlreadyExists otherwise."""
     word = _word(kind)
     try:
-        found = kind.FromString(await registry.store.lookup(registry.tenant, word, identifier))
+        found = kind.FromString(await registry.store.lookup(tenant, word, identifier))
     except NotFound:
         return None
     if not same(found):
         raise AlreadyExists(f"there is another {word} {identifier!r}; choose another id or delete that one")
-    return await registry.checked(found)
+    return await registry.checked(tenant, found)
 
 
 async def admit(
     registry: Registry,
+    tenant: str,
     resource: Resource,
     spec: jobs_pb2.IntakeSpec,
     pins: tuple[str, ...],
+    *,
     same: Callable[[Resource], bool],
 ) -> Resource:
     """Register a resource, which is CHECKING, together with the job that checks it; `job` of it names that job."""
@@ -55,7 +57,7 @@ async def admit(
     job = jobs_pb2.Job(intake=spec, display_name=f"check of {resource.name}").SerializeToString(deterministic=True)
     new = NewJob(
         id=resource.job.removeprefix("jobs/"),
-        tenant=registry.tenant,
+        tenant=tenant,
         kind="intake",
         spec=job,
         spec_hash=hashlib.sha256(job).hexdigest(),
@@ -67,22 +69,22 @@ async def admit(
         await registry.store.submit(new, Registration(kind=_word(kind), id=identifier, record=record, pins=pins))
     except AlreadyExists:
         # Somebody was faster since we looked.
-        faster = await known(registry, kind, identifier, same)
+        faster = await known(registry, tenant, kind, identifier, same)
         if faster is None:
             raise
         return faster
     return resource
 
 
-async def forget(registry: Registry, resource: Resource) -> None:
+async def forget(registry: Registry, tenant: str, resource: Resource) -> None:
     """Unregister a resource; a check that still runs is called off, so that it does not bring the resource back."""
     word = _word(type(resource))
     if resource.state == type(resource).STATE_CHECKING:
         try:
-            await registry.store.cancel(registry.tenant, resource.job.removeprefix("jobs/"))
+            await registry.store.cancel(tenant, resource.job.removeprefix("jobs/"))
         except (NotFound, FailedPrecondition) as error:
             log.info("the check of %s is over already: %s", resource.name, error.message)
-    await registry.store.unregister(registry.tenant, word, resource.name.rpartition("/")[2])
+    await registry.store.unregister(tenant, word, resource.name.rpartition("/")[2])
 
 
 def _word(kind: type[models_pb2.Model | datasets_pb2.Dataset]) -> Literal["model", "dataset"]:

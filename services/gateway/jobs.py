@@ -12,10 +12,13 @@ import grpc
 from sparring.v1 import jobs_pb2, jobs_pb2_grpc
 from typing_extensions import override
 
+from services.artifacts.store import AsyncArtifactStore
 from services.errors import InvalidArgument, NotFound, SparringError, Violation
 from services.gateway import filters, render
-from services.gateway.check_references import check_references
+from services.gateway.check_references import check_references, check_weights
 from services.gateway.checks import check_request
+from services.gateway.finished import finished_units
+from services.gateway.identity import current
 from services.gateway.names import required_id
 from services.gateway.paging import Pager, page_size
 from services.gateway.references import References, look_up
@@ -34,25 +37,36 @@ _AT_ONCE = 16
 class Jobs(jobs_pb2_grpc.JobServiceServicer):
     """Translates between the contract and the store."""
 
-    def __init__(self, registry: Registry, streams: Streams, pager: Pager, *, max_samples: int) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        artifacts: AsyncArtifactStore,
+        streams: Streams,
+        pager: Pager,
+        *,
+        max_samples: int,
+        max_artifact_bytes: int,
+    ) -> None:
         self._registry = registry
         self._store = registry.store
-        self._tenant = registry.tenant
+        self._artifacts = artifacts
         self._streams = streams
         self._pager = pager
         self._max_samples = max_samples
+        self._max_artifact_bytes = max_artifact_bytes
 
     @override
     async def CreateJob(self, request: jobs_pb2.CreateJobRequest, context: Context) -> jobs_pb2.Job:
-        identifier = job_id(self._tenant, request)
+        tenant = current().tenant
+        identifier = job_id(tenant, request)
         try:
-            job = resolve(request, await self._checked(request))
+            job = resolve(request, await self._checked(tenant, request))
             if request.validate_only:
                 return job
-            record, position = await self._store.submit_and_place(self._new(identifier, request, job))
+            record, position = await self._store.submit_and_place(_new(tenant, identifier, request, job))
         except SparringError:
             # What a repeated request names may be gone by now; the first answer still stands.
-            earlier = await self._earlier(identifier, request)
+            earlier = await self._earlier(tenant, identifier, request)
             if earlier is None:
                 raise
             return await self._shown(earlier)
@@ -60,15 +74,19 @@ class Jobs(jobs_pb2_grpc.JobServiceServicer):
 
     @override
     async def GetJob(self, request: jobs_pb2.GetJobRequest, context: Context) -> jobs_pb2.Job:
-        return await self._shown(await self._store.get(self._tenant, required_id(request.name, "jobs")))
+        record = await self._store.get(current().tenant, required_id(request.name, "jobs"))
+        job = await self._shown(record)
+        job.finished_units.extend(await finished_units(self._store, self._artifacts, record, job))
+        return job
 
     @override
     async def ListJobs(self, request: jobs_pb2.ListJobsRequest, context: Context) -> jobs_pb2.ListJobsResponse:
         wanted = filters.parse(request.filter)
-        scope = ("jobs", self._tenant, request.filter)
+        tenant = current().tenant
+        scope = ("jobs", tenant, request.filter)
         cursor = self._pager.cursor(request.page_token, *scope)
         page = await self._store.list(
-            self._tenant,
+            tenant,
             before=int(cursor) if cursor else 0,
             limit=page_size(request.page_size),
             states=wanted.states,
@@ -88,28 +106,29 @@ class Jobs(jobs_pb2_grpc.JobServiceServicer):
     def WatchJob(self, request: jobs_pb2.WatchJobRequest, context: Context) -> AsyncIterator[jobs_pb2.WatchJobResponse]:
         if request.after_event_id < 0:
             raise InvalidArgument([Violation("after_event_id", f"must not be negative, not {request.after_event_id}")])
-        return self._streams.watch(required_id(request.name, "jobs"), request.after_event_id)
+        return self._streams.watch(current().tenant, required_id(request.name, "jobs"), request.after_event_id)
 
     @override
     async def CancelJob(self, request: jobs_pb2.CancelJobRequest, context: Context) -> jobs_pb2.Job:
         identifier = required_id(request.name, "jobs")
-        return await self._shown(await self._store.cancel(self._tenant, identifier, request.etag))
+        return await self._shown(await self._store.cancel(current().tenant, identifier, request.etag))
 
     @override
     async def RetryJob(self, request: jobs_pb2.RetryJobRequest, context: Context) -> jobs_pb2.Job:
-        return await self._shown(await self._store.retry(self._tenant, required_id(request.name, "jobs")))
+        return await self._shown(await self._store.retry(current().tenant, required_id(request.name, "jobs")))
 
     @override
     async def DeleteJob(self, request: jobs_pb2.DeleteJobRequest, context: Context) -> jobs_pb2.DeleteJobResponse:
-        await self._store.delete(self._tenant, required_id(request.name, "jobs"), request.etag)
+        await self._store.delete(current().tenant, required_id(request.name, "jobs"), request.etag)
         return jobs_pb2.DeleteJobResponse()
 
-    async def _checked(self, request: jobs_pb2.CreateJobRequest) -> References:
+    async def _checked(self, tenant: str, request: jobs_pb2.CreateJobRequest) -> References:
         """Return what the request's names stand for, or raise everything that is wrong with it at once."""
-        found = await look_up(request, self._registry)
+        found = await look_up(request, self._registry, tenant)
         violations = [
             *check_request(request, max_samples=self._max_samples),
             *check_references(request, found, max_samples=self._max_samples),
+            *check_weights(request, found, max_bytes=self._max_artifact_bytes),
         ]
         if violations:
             absent = [Violation(path, problem.message) for path, problem in found.missing.items()]
@@ -118,26 +137,12 @@ class Jobs(jobs_pb2_grpc.JobServiceServicer):
             raise problem
         return found
 
-    def _new(self, identifier: str, request: jobs_pb2.CreateJobRequest, job: jobs_pb2.Job) -> NewJob:
-        """Return a resolved job as the store takes it."""
-        return NewJob(
-            id=identifier,
-            tenant=self._tenant,
-            kind=cast("Kind", job.WhichOneof("spec")),
-            lane=cast("JobLane", lane(job)),
-            spec=job.SerializeToString(deterministic=True),
-            spec_hash=fingerprint(self._tenant, request),
-            request_id=request.request_id,
-            units=job.resolution.units,
-            display_name=request.display_name,
-        )
-
-    async def _earlier(self, identifier: str, request: jobs_pb2.CreateJobRequest) -> JobRecord | None:
+    async def _earlier(self, tenant: str, identifier: str, request: jobs_pb2.CreateJobRequest) -> JobRecord | None:
         """Return the job that this very request made before, if it did."""
         if not request.request_id or request.validate_only:
             return None
         try:
-            return await self._store.get(self._tenant, identifier)
+            return await self._store.get(tenant, identifier)
         except NotFound:
             return None
 
@@ -146,6 +151,24 @@ class Jobs(jobs_pb2_grpc.JobServiceServicer):
 
     async def _position(self, record: JobRecord) -> QueuePosition | None:
         return await self._store.position(record) if record.state is State.QUEUED else None
+
+
+def _new(tenant: str, identifier: str, request: jobs_pb2.CreateJobRequest, job: jobs_pb2.Job) -> NewJob:
+    """Return a resolved job as the store takes it."""
+    return NewJob(
+        id=identifier,
+        tenant=tenant,
+        kind=cast("Kind", job.WhichOneof("spec")),
+        lane=cast("JobLane", lane(job)),
+        spec=job.SerializeToString(deterministic=True),
+        spec_hash=fingerprint(tenant, request),
+        request_id=request.request_id,
+        units=job.resolution.units,
+        display_name=request.display_name,
+        deadline_ms=round(job.limits.deadline_seconds * 1000),
+        queue_ms=round(job.limits.queue_seconds * 1000),
+        giga_ops=job.resolution.giga_ops,
+    )
 
 
 def fingerprint(tenant: str, request: jobs_pb2.CreateJobRequest) -> str:

@@ -13,6 +13,7 @@ from services.errors import InvalidArgument, Violation
 from services.gateway import intake
 from services.gateway.check_signature import check_signature
 from services.gateway.files import WHOLE, read_tensors
+from services.gateway.identity import current
 from services.gateway.names import ID_RULE, bare_digest, is_id, required_id, shown
 from services.gateway.paging import Pager, page_size
 from services.gateway.registry import Registry
@@ -33,6 +34,7 @@ class Models(models_pb2_grpc.ModelServiceServicer):
 
     @override
     async def RegisterModel(self, request: models_pb2.RegisterModelRequest, context: Context) -> models_pb2.Model:
+        tenant = current().tenant
         violations = check_registration(request)
         digest = bare_digest(request.weights)
         if violations or digest is None:
@@ -42,10 +44,10 @@ class Models(models_pb2_grpc.ModelServiceServicer):
             return model.weights == f"artifacts/{digest}" and model.signature == request.signature
 
         identifier = request.model_id or digest[:ID_DIGITS]
-        earlier = await intake.known(self._registry, models_pb2.Model, identifier, same)
+        earlier = await intake.known(self._registry, tenant, models_pb2.Model, identifier, same)
         if earlier is not None:
             return earlier
-        await self._check_file(digest)
+        await self._check_file(tenant, digest)
         model = models_pb2.Model(
             name=f"models/{identifier}",
             state=models_pb2.Model.STATE_CHECKING,
@@ -54,22 +56,23 @@ class Models(models_pb2_grpc.ModelServiceServicer):
             job=f"jobs/{intake.new_job_id()}",
         )
         model.create_time.GetCurrentTime()
-        return await intake.admit(self._registry, model, jobs_pb2.IntakeSpec(model=model), (digest,), same)
+        return await intake.admit(self._registry, tenant, model, jobs_pb2.IntakeSpec(model=model), (digest,), same=same)
 
     @override
     async def GetModel(self, request: models_pb2.GetModelRequest, context: Context) -> models_pb2.Model:
-        return await self._registry.model(required_id(request.name, "models"))
+        return await self._registry.model(current().tenant, required_id(request.name, "models"))
 
     @override
     async def ListModels(
         self, request: models_pb2.ListModelsRequest, context: Context
     ) -> models_pb2.ListModelsResponse:
-        scope = ("models", self._registry.tenant)
+        tenant = current().tenant
+        scope = ("models", tenant)
         cursor = self._pager.cursor(request.page_token, *scope)
         page = await self._registry.store.registered(
-            self._registry.tenant, "model", int(cursor) if cursor else 0, page_size(request.page_size)
+            tenant, "model", int(cursor) if cursor else 0, page_size(request.page_size)
         )
-        models = await self._registry.all_checked([models_pb2.Model.FromString(record) for record in page])
+        models = await self._registry.all_checked(tenant, [models_pb2.Model.FromString(record) for record in page])
         token = self._pager.token(str(page.cursor) if page.cursor else "", *scope)
         return models_pb2.ListModelsResponse(models=models, next_page_token=token)
 
@@ -77,13 +80,15 @@ class Models(models_pb2_grpc.ModelServiceServicer):
     async def DeleteModel(
         self, request: models_pb2.DeleteModelRequest, context: Context
     ) -> models_pb2.DeleteModelResponse:
-        await intake.forget(self._registry, await self._registry.model(required_id(request.name, "models")))
+        tenant = current().tenant
+        model = await self._registry.model(tenant, required_id(request.name, "models"))
+        await intake.forget(self._registry, tenant, model)
         return models_pb2.DeleteModelResponse()
 
-    async def _check_file(self, digest: str) -> None:
+    async def _check_file(self, tenant: str, digest: str) -> None:
         """Refuse a file whose header can't be that of weights."""
         try:
-            tensors = await read_tensors(self._artifacts, digest)
+            tensors = await read_tensors(self._artifacts, tenant, digest)
         except ValueError as error:
             raise InvalidArgument([Violation("weights", str(error))], reason="BAD_WEIGHTS") from error
         if WHOLE in tensors or not tensors:

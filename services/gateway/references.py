@@ -58,23 +58,23 @@ def selections_of(request: jobs_pb2.CreateJobRequest) -> dict[str, datasets_pb2.
     return {}
 
 
-async def look_up(request: jobs_pb2.CreateJobRequest, registry: Registry) -> References:
-    """Look up every name of a request; a malformed one is left to the checks."""
+async def look_up(request: jobs_pb2.CreateJobRequest, registry: Registry, tenant: str) -> References:
+    """Look up every name of a tenant's request; a malformed one is left to the checks."""
     models: dict[str, models_pb2.Model] = {}
     datasets: dict[str, datasets_pb2.Dataset] = {}
     missing: dict[str, Problem] = {}
     searches = []
     for path, name in models_of(request).items():
         if bare(name, "jobs" if name.startswith("jobs/") else "models") is not None:
-            searches.append(_keep(registry.model_named(name), name, path, models, missing))
+            searches.append(_keep(registry.model_named(tenant, name), name, path, models, missing))
     for path, selection in selections_of(request).items():
         identifier = bare(selection.dataset, "datasets")
         if identifier is not None:
             searches.append(
-                _keep(registry.dataset(identifier), selection.dataset, f"{path}.dataset", datasets, missing)
+                _keep(registry.dataset(tenant, identifier), selection.dataset, f"{path}.dataset", datasets, missing)
             )
     await asyncio.gather(*searches)
-    taken = await _taken(request.training.model_id, registry)
+    taken = await _taken(request.training.model_id, registry, tenant)
     return References(models=models, datasets=datasets, missing=missing, id_taken=taken)
 
 
@@ -92,12 +92,12 @@ async def _keep(
         missing[path] = problem
 
 
-async def _taken(model_id: str, registry: Registry) -> bool:
+async def _taken(model_id: str, registry: Registry, tenant: str) -> bool:
     """Tell whether a model has that id; none has an empty or a malformed one."""
     if not is_id(model_id):
         return False
     try:
-        await registry.store.lookup(registry.tenant, "model", model_id)
+        await registry.store.lookup(tenant, "model", model_id)
     except NotFound:
         return False
     return True

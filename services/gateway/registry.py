@@ -19,31 +19,30 @@ Checked = TypeVar("Checked", models_pb2.Model, datasets_pb2.Dataset)
 
 
 class Registry:
-    """Looks up what a tenant can name."""
+    """Looks up what a tenant can name: its own models and datasets, and the datasets that everybody has."""
 
-    def __init__(self, store: AsyncJobStore, tenant: str = "default") -> None:
+    def __init__(self, store: AsyncJobStore) -> None:
         self.store = store
-        self.tenant = tenant
 
-    async def model(self, identifier: str) -> models_pb2.Model:
+    async def model(self, tenant: str, identifier: str) -> models_pb2.Model:
         """Return a model by its id; raises NotFound."""
-        record = await self.store.lookup(self.tenant, "model", identifier)
-        return await self.checked(models_pb2.Model.FromString(record))
+        record = await self.store.lookup(tenant, "model", identifier)
+        return await self.checked(tenant, models_pb2.Model.FromString(record))
 
-    async def model_named(self, name: str) -> models_pb2.Model:
+    async def model_named(self, tenant: str, name: str) -> models_pb2.Model:
         """Return the model that a spec names: `models/{model}`, a bare id, or the training that made it."""
         if not name.startswith("jobs/"):
-            return await self.model(name.removeprefix("models/"))
-        record = await self.store.get(self.tenant, name.removeprefix("jobs/"))
+            return await self.model(tenant, name.removeprefix("models/"))
+        record = await self.store.get(tenant, name.removeprefix("jobs/"))
         if record.kind != "training":
             raise FailedPrecondition(f"{name} is no training, so it made no model", reason="NOT_A_TRAINING")
         if record.state is not State.SUCCEEDED:
             raise FailedPrecondition(
                 f"{name} is {record.state.name}; it has a model once it is SUCCEEDED", reason="MODEL_NOT_READY"
             )
-        return await self.model(render.result(record).model.removeprefix("models/"))
+        return await self.model(tenant, render.result(record).model.removeprefix("models/"))
 
-    async def dataset(self, identifier: str) -> datasets_pb2.Dataset:
+    async def dataset(self, tenant: str, identifier: str) -> datasets_pb2.Dataset:
         """Return a built-in, a mounted or an uploaded dataset by its id, in this order; raises NotFound."""
         built_in = catalog.built_in_datasets()
         if identifier in built_in:
@@ -52,40 +51,40 @@ class Registry:
         if identifier in mounted:
             return mounted[identifier]
         try:
-            record = await self.store.lookup(self.tenant, "dataset", identifier)
+            record = await self.store.lookup(tenant, "dataset", identifier)
         except NotFound as error:
             hint = did_you_mean(identifier, (*built_in, *mounted))
             raise NotFound("dataset", f"datasets/{identifier}", error.message + hint) from None
-        return await self.checked(datasets_pb2.Dataset.FromString(record))
+        return await self.checked(tenant, datasets_pb2.Dataset.FromString(record))
 
     async def mounted(self) -> dict[str, datasets_pb2.Dataset]:
         """Return the folders that workers have announced, by id."""
         datasets = [datasets_pb2.Dataset.FromString(record) for record in await self.store.mounts()]
         return {dataset.name.removeprefix("datasets/"): dataset for dataset in datasets}
 
-    async def checked(self, resource: Checked) -> Checked:
+    async def checked(self, tenant: str, resource: Checked) -> Checked:
         """Return the resource as it stands: one that is CHECKING was rejected if the job that checks it failed."""
         checking = type(resource).STATE_CHECKING
         if resource.state != checking:
             return resource
         kind, identifier = resource.name.split("/")
         try:
-            job = await self.store.get(self.tenant, resource.job.removeprefix("jobs/"))
+            job = await self.store.get(tenant, resource.job.removeprefix("jobs/"))
         except NotFound:
             job = None
         if job is not None and job.state not in TERMINAL:
             return resource
         if job is not None and job.state is State.SUCCEEDED:
             # The check ended between the two reads; its commit wrote the record in the same step.
-            record = await self.store.lookup(self.tenant, "model" if kind == "models" else "dataset", identifier)
+            record = await self.store.lookup(tenant, "model" if kind == "models" else "dataset", identifier)
             return type(resource).FromString(record)
         resource.state = type(resource).STATE_REJECTED
         resource.error.CopyFrom(_why(job, resource.name))
         return resource
 
-    async def all_checked(self, resources: list[Checked]) -> list[Checked]:
+    async def all_checked(self, tenant: str, resources: list[Checked]) -> list[Checked]:
         """Return several resources as they stand."""
-        return list(await asyncio.gather(*(self.checked(resource) for resource in resources)))
+        return list(await asyncio.gather(*(self.checked(tenant, resource) for resource in resources)))
 
 
 def ready(resource: models_pb2.Model | datasets_pb2.Dataset) -> FailedPrecondition | None:

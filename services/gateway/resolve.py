@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from sparring.v1 import attacks_pb2, datasets_pb2, jobs_pb2, models_pb2
 
 from services.errors import InvalidArgument, Violation
-from services.gateway import catalog, plan
+from services.gateway import catalog, estimate, plan
 from services.gateway.defaults import fill
 from services.gateway.references import References
 from services.gateway.selections import pin, split_named
@@ -38,6 +38,9 @@ def resolve(request: jobs_pb2.CreateJobRequest, found: References) -> jobs_pb2.J
         case "training":
             job.training.CopyFrom(request.training)
             _resolve_training(job, found)
+    if request.HasField("limits"):
+        job.limits.CopyFrom(request.limits)
+    job.resolution.giga_ops = estimate.giga_ops(job)
     return job
 
 

@@ -24,23 +24,32 @@ from sparring.v1 import (
     jobs_pb2_grpc,
     models_pb2,
     models_pb2_grpc,
+    tenants_pb2,
+    tenants_pb2_grpc,
 )
 
 from services.artifacts.store import AsyncArtifactStore
 from services.connection import connect_async
 from services.errors import SparringError
+from services.gateway.access import check_table
 from services.gateway.artifacts import Artifacts
 from services.gateway.artifacts import add_to_server as add_artifacts
+from services.gateway.audit import Auditor
 from services.gateway.catalog_service import Catalog
+from services.gateway.certificates import Certificates
 from services.gateway.datasets import Datasets
-from services.gateway.health import Health
-from services.gateway.interceptor import Translator
+from services.gateway.exposure import check_exposure
+from services.gateway.health import Health, serve_alone
+from services.gateway.interceptor import Interceptor
 from services.gateway.jobs import Jobs
 from services.gateway.models import Models
+from services.gateway.open_streams import OpenStreams
 from services.gateway.options import Options
 from services.gateway.paging import Pager
 from services.gateway.registry import Registry
 from services.gateway.tasks import end
+from services.gateway.tenancy import PERIOD_S, Tenancy
+from services.gateway.tenants import Tenants
 from services.gateway.watch import Streams
 from services.jobs import reaper
 from services.jobs.store import AsyncJobStore
@@ -57,6 +66,7 @@ SERVICES = tuple(
         (datasets_pb2, "DatasetService"),
         (artifacts_pb2, "ArtifactService"),
         (catalog_pb2, "CatalogService"),
+        (tenants_pb2, "TenantService"),
     )
 )
 
@@ -102,6 +112,9 @@ class Gateway:
         self._options = options
         self._resources = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
+        self._open, self._auditor = OpenStreams(settings.max_streams), Auditor()
+        self._tenancy: Tenancy
+        self._certificates: Certificates | None
         self._streams: Streams
         self._health: Health
         self._server: grpc.aio.Server
@@ -118,6 +131,10 @@ class Gateway:
             raise
 
     async def _start(self) -> str:
+        check_table(SERVICES)
+        check_exposure(self._settings)
+        self._tenancy = Tenancy(self._settings.tenants_file)
+        self._certificates = None if self._settings.tls is None else Certificates(self._settings.tls)
         store_settings = self._settings.store
         redis = await self._resources.enter_async_context(connect_async(store_settings))
         blocking = await self._resources.enter_async_context(connect_async(store_settings, blocking=True))
@@ -130,13 +147,37 @@ class Gateway:
         self._health = Health(store, redis, SERVICES, allow_unsafe_redis=self._options.allow_unsafe_redis)
         await self._health.update()
         self._server = grpc.aio.server(
-            interceptors=[Translator()], options=GRPC_OPTIONS, maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS
+            interceptors=[Interceptor(self._tenancy, self._open, self._auditor)],
+            options=GRPC_OPTIONS,
+            maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS,
         )
         self._add_services(store, artifacts)
         address = self._listen()
+        if self._settings.health_listen is not None:
+            probed = await serve_alone(self._health.servicer, self._settings.health_listen)
+            self._resources.push_async_callback(probed.stop, None)
+        # Before the first call, where the store is there; else as soon as it is.
+        await _quietly(lambda: self._tenancy.publish(store))
         await self._server.start()
-        self._tasks = [asyncio.create_task(self._health.run()), asyncio.create_task(reaper.run(store))]
+        self._resources.push_async_callback(self._auditor.flush, store)
+        housekeeping = (
+            self._health.run(),
+            reaper.run(store),
+            self._tenancy.run(store),
+            self._auditor.run(store),
+            self._look_around(),
+        )
+        self._tasks = [asyncio.create_task(work) for work in housekeeping]
         return address
+
+    async def _look_around(self) -> None:
+        """Take over changed tenants and certificates, and end the streams of keys that are good no more."""
+        while True:
+            await asyncio.sleep(PERIOD_S)
+            self._tenancy.refresh()
+            if self._certificates is not None:
+                self._certificates.refresh()
+            self._open.recheck()
 
     async def run_until(self, asked: asyncio.Event) -> None:
         """Serve until the event is set, then stop; raises what made the housekeeping end, if anything did."""
@@ -160,25 +201,29 @@ class Gateway:
 
     def _listen(self) -> str:
         """Take the port, and return the address with the port that was taken where 0 was asked for."""
-        host, _, _ = self._settings.listen.rpartition(":")
+        listen, server = self._settings.listen, self._server
         try:
-            return f"{host}:{self._server.add_insecure_port(self._settings.listen)}"
+            if self._certificates is None:
+                port = server.add_insecure_port(listen)
+            else:
+                port = server.add_secure_port(listen, self._certificates.credentials())
         except RuntimeError as error:
-            raise SettingsError(f"SPARRING_LISTEN={self._settings.listen!r}: can't listen there: {error}") from error
+            raise SettingsError(f"SPARRING_LISTEN={listen!r}: can't listen there: {error}") from error
+        return listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
 
     def _add_services(self, store: AsyncJobStore, artifacts: AsyncArtifactStore) -> None:
         """Register every service of the contract, health and reflection."""
         settings, server = self._settings, self._server
         registry, pager = Registry(store), Pager(settings.page_token_key)
-        jobs = Jobs(registry, self._streams, pager, max_samples=settings.max_samples)
-        catalog = Catalog(
-            store, artifacts, max_artifact_bytes=settings.store.max_artifact_bytes, max_samples=settings.max_samples
-        )
+        caps = {"max_samples": settings.max_samples, "max_artifact_bytes": settings.store.max_artifact_bytes}
+        jobs = Jobs(registry, artifacts, self._streams, pager, **caps)
+        catalog = Catalog(store, artifacts, **caps)
         jobs_pb2_grpc.add_JobServiceServicer_to_server(jobs, server)
         models_pb2_grpc.add_ModelServiceServicer_to_server(Models(registry, artifacts, pager), server)
         datasets_pb2_grpc.add_DatasetServiceServicer_to_server(Datasets(registry, artifacts, pager), server)
         add_artifacts(Artifacts(artifacts), server)
         catalog_pb2_grpc.add_CatalogServiceServicer_to_server(catalog, server)
+        tenants_pb2_grpc.add_TenantServiceServicer_to_server(Tenants(store, pager), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
         names = (*SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)

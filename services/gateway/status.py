@@ -1,4 +1,4 @@
-"""An error as clients get it: google.rpc.Status with ErrorInfo, and with BadRequest, ResourceInfo or RetryInfo as fits.
+"""An error as clients get it: google.rpc.Status with ErrorInfo, and with what else fits its kind.
 
 A status travels in the trailing metadata, of which clients accept about 8 KiB. So the message and the list of bad
 fields are cut where they would not fit, and say so.
@@ -13,7 +13,15 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from services.errors import InvalidArgument, NotFound, ResourceExhausted, SparringError, Unavailable, Violation
+from services.errors import (
+    InvalidArgument,
+    NotFound,
+    QuotaExceeded,
+    ResourceExhausted,
+    SparringError,
+    Unavailable,
+    Violation,
+)
 
 DOMAIN = "sparring"
 MAX_MESSAGE_BYTES = 600
@@ -58,7 +66,8 @@ def _details(error: SparringError) -> list[Message]:
     if isinstance(error, ResourceExhausted | Unavailable):
         delay = Duration()
         delay.FromNanoseconds(int(error.retry_after_s * 1e9))
-        return [error_details_pb2.RetryInfo(retry_delay=delay)]
+        retry = error_details_pb2.RetryInfo(retry_delay=delay)
+        return [_quota_failure(error), retry] if isinstance(error, QuotaExceeded) else [retry]
     return []
 
 
@@ -76,6 +85,12 @@ def _bad_request(violations: tuple[Violation, ...]) -> error_details_pb2.BadRequ
             break
         bad.field_violations.append(entry)
     return bad
+
+
+def _quota_failure(error: QuotaExceeded) -> error_details_pb2.QuotaFailure:
+    """Say whose quota it was."""
+    violation = error_details_pb2.QuotaFailure.Violation(subject=error.subject, description=_cut(error.message, 300))
+    return error_details_pb2.QuotaFailure(violations=[violation])
 
 
 def _cut(text: str, limit: int) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from sparring.v1 import jobs_pb2
 
+from services import faultpoints
 from services.errors import OutOfRange
 from services.gateway import events
 from services.gateway.tasks import end
@@ -24,16 +25,15 @@ class Streams:
 
     store: AsyncJobStore
     watcher: Watcher
-    tenant: str = "default"
     heartbeat_s: float = 15.0
     # Abandoned calls are not always cancelled (github.com/grpc/grpc/issues/43462), so every stream ends by itself.
     longest_s: float = 15 * 60.0
     # Set when the gateway drains: every stream ends, and its client asks the next gateway.
     draining: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def watch(self, job_id: str, after: int) -> AsyncGenerator[jobs_pb2.WatchJobResponse]:
+    async def watch(self, tenant: str, job_id: str, after: int) -> AsyncGenerator[jobs_pb2.WatchJobResponse]:
         """Yield what happened after event `after`, until the job has ended or the stream has to."""
-        record = await self.store.get(self.tenant, job_id)
+        record = await self.store.get(tenant, job_id)
         if after > record.last_event:
             raise OutOfRange(f"jobs/{job_id} has {record.last_event} events, there is none after {after}")
         async with aclosing(self._paced(self.watcher.follow(job_id, after))) as paced:
@@ -42,12 +42,13 @@ class Streams:
                     yield events.heartbeat(after)
                 elif event.type == "gap":
                     # The job as it stands stands for everything up to its last event, not only for what is lost.
-                    record = await self.store.get(self.tenant, job_id)
+                    record = await self.store.get(tenant, job_id)
                     after = record.last_event
                     yield events.snapshot(record)
                 elif event.id > after:
                     after = event.id
                     yield events.response(event)
+                    faultpoints.reach("gateway.event_sent")
 
     async def _paced(self, following: AsyncGenerator[Event]) -> AsyncGenerator[Event | None]:
         """Yield the events, and None whenever none came for a heartbeat's time; end when time is up or on a drain."""

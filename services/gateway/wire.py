@@ -1,4 +1,4 @@
-"""The one message that is encoded by hand: DownloadArtifactResponse, 1 MiB at a time.
+"""The one message that is encoded by hand: DownloadArtifactResponse, 256 KiB at a time.
 
 A protobuf message would copy each chunk twice on the event loop, once into the message and once out of it. Measured
 for 100 MiB on two busy cores (grpcio 1.85, protobuf 7.36): 0.40 s with messages, 0.21 s with these bytes, against
@@ -19,7 +19,7 @@ _OFFSET = bytes([artifacts_pb2.DownloadArtifactResponse.OFFSET_FIELD_NUMBER << 3
 _DATA = bytes([artifacts_pb2.DownloadArtifactResponse.DATA_FIELD_NUMBER << 3 | 2])
 
 
-def download_response(offset: int, data: bytes) -> bytes:
+def download_response(offset: int, data: bytes | memoryview) -> bytes:
     """Return what `DownloadArtifactResponse(offset=offset, data=data).SerializeToString()` would."""
     head = _OFFSET + _varint(offset) if offset else b""
     return b"".join((head, _DATA, _varint(len(data)), data)) if data else head

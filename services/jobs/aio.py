@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import builtins
+import logging
 import uuid
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
@@ -19,8 +20,11 @@ from services.jobs.record import (
     NewJob,
     Page,
     QueuePosition,
+    Quota,
+    Reaped,
     Registration,
     UnitResult,
+    Usage,
     Verdict,
     WorkerRecord,
 )
@@ -28,6 +32,7 @@ from services.jobs.states import State
 from services.settings import StoreSettings
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 
 class AsyncJobStore:
@@ -47,8 +52,11 @@ class AsyncJobStore:
     # The functions themselves
 
     async def load_functions(self) -> None:
-        if functions.needs_loading(await self.loaded_version()):
+        held = await self.loaded_version()
+        if functions.needs_loading(held):
             await self._run(registry_calls.load(functions.library()))
+        elif held != functions.version():
+            logger.warning(functions.TOO_OLD, held, functions.version())
 
     async def loaded_version(self) -> str | None:
         try:
@@ -154,6 +162,9 @@ class AsyncJobStore:
     async def fail(self, lease: Lease, worker: str, error: bytes, registration: Registration | None = None) -> str:
         return await self._run(unit_calls.fail(lease, worker, error, registration, self._artifact_ttl_ms))
 
+    async def lose(self, job_id: str, unit: int, token: int, cause: str) -> bool:
+        return await self._run(unit_calls.lose(job_id, unit, token, cause))
+
     async def release(self, lease: Lease, worker: str) -> None:
         await self._run(unit_calls.release(lease, worker))
 
@@ -180,6 +191,23 @@ class AsyncJobStore:
     async def mounts(self) -> builtins.list[bytes]:
         return await self._run(registry_calls.mounts())
 
+    # Tenants
+
+    async def set_quota(self, tenant: str, quota: Quota) -> None:
+        await self._run(registry_calls.set_quota(tenant, quota))
+
+    async def quota(self, tenant: str) -> Quota:
+        return await self._run(registry_calls.quota(tenant))
+
+    async def usage(self, tenant: str) -> Usage:
+        return await self._run(registry_calls.usage(tenant))
+
+    async def audit(self, tenant: str, entry: bytes) -> None:
+        await self._run(registry_calls.audit(tenant, uuid.uuid4().hex, entry))
+
+    async def audit_entries(self, tenant: str, before: int = 0, limit: int = 100) -> Page[bytes]:
+        return await self._run(registry_calls.audit_entries(tenant, before, limit))
+
     # Workers and housekeeping
 
     async def announce(self, worker: WorkerRecord, ttl_s: float) -> None:
@@ -191,10 +219,10 @@ class AsyncJobStore:
     async def workers(self) -> builtins.list[WorkerRecord]:
         return await self._run(registry_calls.workers())
 
-    async def ready_units(self) -> int:
-        return await self._run(registry_calls.ready_units())
+    async def ready_units(self, tenant: str) -> int:
+        return await self._run(registry_calls.ready_units(tenant))
 
-    async def reap(self, limit: int = 100) -> int:
+    async def reap(self, limit: int = 100) -> Reaped:
         return await self._run(registry_calls.reap(limit))
 
     async def expire(self, limit: int = 100) -> int:

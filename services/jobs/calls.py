@@ -8,12 +8,14 @@ what workers do, in `registry_calls` names, workers and housekeeping.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from services.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Violation
-from services.jobs import parsing
+from services.jobs import functions, parsing
+from services.jobs.quotas import check_quota
 from services.jobs.record import Event, JobRecord, NewJob, Page, QueuePosition, Registration, UnitResult
 from services.jobs.states import State
 
@@ -22,6 +24,8 @@ PREFIX = "{sparring}:"
 # Records that one call of `list` may look at before it answers with a short page.
 LIST_SCAN = 5_000
 FOREVER_MS = 1 << 53
+# Ten million exa-operations; the store's sums are exact up to here.
+MOST_MEGA_OPS = 10**16
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Call(Generic[T]):
 
 def function(name: str, *arguments: Any, parse: Callable[[Any], T], reads: bool = False) -> Call[T]:
     # FCALL_RO is what a replica or a read-only user may run.
-    return Call(("FCALL_RO" if reads else "FCALL", f"sparring_{name}", 1, f"{PREFIX}fence", *arguments), parse)
+    return Call(("FCALL_RO" if reads else "FCALL", functions.name(name), 1, f"{PREFIX}fence", *arguments), parse)
 
 
 def key(name: str) -> str:
@@ -44,6 +48,7 @@ def key(name: str) -> str:
 
 def submit(job: NewJob, registration: Registration | None, artifact_ttl_ms: int) -> Call[JobRecord]:
     def parse(reply: Sequence[Any]) -> JobRecord:
+        check_quota(job.tenant, reply)
         if reply[0] == b"REUSED":
             field = Violation("request_id", f"{job.request_id!r} came before with another request; make a new one")
             raise InvalidArgument([field], reason="REQUEST_ID_REUSED")
@@ -52,8 +57,15 @@ def submit(job: NewJob, registration: Registration | None, artifact_ttl_ms: int)
         return parsing.job(reply[1])
 
     what = (job.id, job.tenant, job.kind, job.lane, job.spec, job.spec_hash)
-    how = (job.request_id, job.units, job.display_name)
+    how = (job.request_id, job.units, job.display_name, job.deadline_ms, job.queue_ms, mega_ops(job.giga_ops))
     return function("submit", *what, *how, *registration_fields(registration, artifact_ttl_ms), parse=parse)
+
+
+def mega_ops(giga_ops: float) -> int:
+    """Compute as the store counts it, in whole millions of operations; ValueError where it is none."""
+    if not 0 <= giga_ops < math.inf:
+        raise ValueError(f"the compute of a job is a number from 0 on, not {giga_ops}")
+    return min(round(giga_ops * 1000), MOST_MEGA_OPS)
 
 
 def registration_fields(registration: Registration | None, artifact_ttl_ms: int) -> tuple[Any, ...]:
@@ -97,11 +109,11 @@ def list_jobs(
 
 
 def cancel(tenant: str, job_id: str, etag: str) -> Call[JobRecord]:
-    return function("cancel", tenant, job_id, etag, parse=_changed(job_id, "cancelled"))
+    return function("cancel", tenant, job_id, etag, parse=_changed(tenant, job_id, "cancelled"))
 
 
 def retry(tenant: str, job_id: str, operation: str) -> Call[JobRecord]:
-    return function("retry", tenant, job_id, operation, parse=_changed(job_id, "retried"))
+    return function("retry", tenant, job_id, operation, parse=_changed(tenant, job_id, "retried"))
 
 
 def delete(tenant: str, job_id: str, etag: str, operation: str) -> Call[None]:
@@ -111,8 +123,9 @@ def delete(tenant: str, job_id: str, etag: str, operation: str) -> Call[None]:
     return function("delete", tenant, job_id, etag, operation, parse=parse)
 
 
-def _changed(job_id: str, verb: str) -> Callable[[Any], JobRecord]:
+def _changed(tenant: str, job_id: str, verb: str) -> Callable[[Any], JobRecord]:
     def parse(reply: Sequence[Any]) -> JobRecord:
+        check_quota(tenant, reply)
         _check_asked(job_id, verb, reply)
         return parsing.job(reply[1])
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, cast
 
 from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
@@ -39,6 +39,9 @@ def job(flat: Sequence[bytes] | Mapping[bytes, bytes]) -> JobRecord:
         result=fields.get(b"result", b""),
         progress=progress,
         registered=fields.get(b"registered", b"").decode(),
+        deadline_ms=int(fields[b"deadline_ms"]),
+        queue_ms=int(fields[b"queue_ms"]),
+        giga_ops=int(fields[b"mega_ops"]) / 1000,
     )
 
 
@@ -47,25 +50,43 @@ def _whole(text: bytes | None) -> int | None:
 
 
 def _error(fields: Mapping[bytes, bytes]) -> bytes:
-    lost = fields.get(b"lost")
-    return fields.get(b"error", b"") if lost is None else quarantine_status(**json.loads(lost))
+    for name, status in _STATUSES.items():
+        if (why := fields.get(name.encode())) is not None:
+            return status(**json.loads(why))
+    return fields.get(b"error", b"")
 
 
-def quarantine_status(*, unit: int, attempts: int, worker: str) -> bytes:
-    """The google.rpc.Status of a job whose unit was lost too often."""
-    detail = any_pb2.Any()
-    detail.Pack(
-        error_details_pb2.ErrorInfo(
-            reason="UNIT_LOST",
-            domain=ERROR_DOMAIN,
-            metadata={"unit": str(unit), "attempts": str(attempts), "worker": worker},
-        )
-    )
+def quarantine_status(*, unit: int, attempts: int, worker: str, cause: str) -> bytes:
+    """The google.rpc.Status of a job whose unit was lost too often; `cause` is how it was lost the last time."""
     message = (
-        f"unit {unit} was lost with its worker {attempts} times, the last time with {worker}; "
+        f"unit {unit} was lost with its worker {attempts} times, the last time with {worker} ({cause}); "
         "see that worker's log (out of memory?), then retry the job"
     )
-    status = status_pb2.Status(code=code_pb2.ABORTED, message=message, details=[detail])
+    metadata = {"unit": str(unit), "attempts": str(attempts), "worker": worker, "cause": cause}
+    return _status(code_pb2.ABORTED, message, "UNIT_LOST", metadata)
+
+
+def overdue_status(*, limit: Literal["deadline", "queue"], limit_ms: int) -> bytes:
+    """The google.rpc.Status of a job that went beyond one of its limits."""
+    seconds = f"{limit_ms / 1000:.12g}"
+    if limit == "deadline":
+        reason, field = "DEADLINE_EXCEEDED", "limits.deadline_seconds"
+        message = f"the job had not ended {seconds} s after it was accepted, its {field}; "
+    else:
+        reason, field = "QUEUE_TIME_EXCEEDED", "limits.queue_seconds"
+        message = f"no worker had taken the job {seconds} s after it was accepted, its {field}; "
+    advice = f"retry it, which keeps its finished units and begins its limits anew, or ask again with a larger {field}"
+    return _status(code_pb2.DEADLINE_EXCEEDED, message + advice, reason, {"limit": field, "seconds": seconds})
+
+
+# Fields of a job and of its last event that the functions write, and the error that each of them stands for.
+_STATUSES: dict[str, Callable[..., bytes]] = {"lost": quarantine_status, "overdue": overdue_status}
+
+
+def _status(code: int, message: str, reason: str, metadata: Mapping[str, str]) -> bytes:
+    detail = any_pb2.Any()
+    detail.Pack(error_details_pb2.ErrorInfo(reason=reason, domain=ERROR_DOMAIN, metadata=metadata))
+    status = status_pb2.Status(code=code, message=message, details=[detail])
     return bytes(status.SerializeToString(deterministic=True))
 
 
@@ -91,7 +112,9 @@ def event(entry: tuple[bytes, Mapping[bytes, bytes]]) -> Event:
     """An event from its entry in the stream."""
     number, fields = entry
     payload = json.loads(fields[b"p"])
-    error = quarantine_status(**payload.pop("lost")) if "lost" in payload else fields[b"e"]
+    error = fields[b"e"]
+    for name in _STATUSES.keys() & payload.keys():
+        error = _STATUSES[name](**payload.pop(name))
     if error:
         payload["error"] = base64.b64encode(error).decode()
     return Event(
@@ -111,5 +134,7 @@ def unit_results(flat: Sequence[bytes], units: int) -> list[UnitResult]:
 
 def worker(text: bytes) -> WorkerRecord:
     """A worker from its entry: the server's time of its last word, then its record."""
-    seen_ms, _, record = text.partition(b" ")
-    return WorkerRecord(**{**json.loads(record), "last_seen_ms": int(seen_ms)})
+    seen_ms, _, text = text.partition(b" ")
+    # A worker of another version may say more than is known here, and less.
+    record = {name: value for name, value in json.loads(text).items() if name in WorkerRecord.__dataclass_fields__}
+    return WorkerRecord(**{**record, "last_seen_ms": int(seen_ms)})

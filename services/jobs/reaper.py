@@ -1,4 +1,4 @@
-"""What every gateway does once a second: take back lapsed leases, forget what is over, repair lost bells.
+"""What every gateway does once a second: take back leases, end what is overdue, forget what is over, ring.
 
 Any number of them may run; each step is one atomic call, and finds nothing where another was faster.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from services import faultpoints
 from services.errors import SparringError
 from services.jobs.aio import AsyncJobStore
 from services.jobs.doorbell import LANES
@@ -17,9 +18,14 @@ logger = logging.getLogger(__name__)
 
 async def sweep(store: AsyncJobStore, limit: int = 100) -> None:
     """One round, at most `limit` of everything."""
-    lost = await store.reap(limit)
-    if lost:
-        logger.warning("%d leases were not renewed in time and were taken back", lost)
+    reaped = await store.reap(limit)
+    if reaped or reaped.overdue_jobs:
+        logger.warning(
+            "%d leases were not renewed in time and were taken back, %d jobs were ended for their limits",
+            reaped,
+            reaped.overdue_jobs,
+        )
+    faultpoints.reach("reaper.swept")
     await store.expire(limit)
     for lane in LANES:
         await store.ring(lane)

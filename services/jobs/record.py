@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from services.jobs.states import State
 
@@ -72,7 +72,7 @@ class JobRecord:
     """A job as it stands. `error` is a google.rpc.Status, `result` a sparring.v1.JobResult, both serialized.
 
     `units` leaves the closing unit out; `units_done` counts it once it is done. `registered` is the id under which the
-    model or dataset that the job made is known.
+    model or dataset that the job made is known. `giga_ops` is rounded to thousandths; the limits are those of `NewJob`.
     """
 
     id: str
@@ -93,6 +93,9 @@ class JobRecord:
     result: bytes
     progress: dict[str, Any]
     registered: str = ""
+    deadline_ms: int = 0
+    queue_ms: int = 0
+    giga_ops: float = 0.0
 
     @property
     def etag(self) -> str:
@@ -136,14 +139,27 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerRecord:
-    """A worker that has made itself known; `unit` is "job/unit" while it works."""
+    """A worker that has made itself known; `unit` is "job/unit" while it works, and `tenant` whose unit that is."""
 
     id: str
     lane: Literal["cpu", "gpu"]
     device_name: str
     unit: str | None
     last_seen_ms: int
+    tenant: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+
+
+class Reaped(int):
+    """How many leases were taken back; `overdue_jobs` of them that were ended for their limits."""
+
+    overdue_jobs: int
+
+    def __new__(cls, leases: int, overdue_jobs: int) -> Self:
+        """A number that carries another one."""
+        reaped = super().__new__(cls, leases)
+        reaped.overdue_jobs = overdue_jobs
+        return reaped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +189,7 @@ class Registration:
 
 @dataclass(frozen=True, kw_only=True)
 class QueuePosition:
-    """Why a queued job waits: who is before it, who could take it, and whether a worker of it was lost."""
+    """Why a queued job waits: its tenant's jobs before it, who could take it, whether a worker of it was lost."""
 
     jobs_ahead: int
     workers_listening: int

@@ -10,9 +10,9 @@ from dataclasses import asdict
 from typing import Any
 
 from services.errors import AlreadyExists, NotFound
-from services.jobs import parsing
+from services.jobs import parsing, quotas
 from services.jobs.calls import Call, function, key, registration_fields
-from services.jobs.record import Page, Registration, WorkerRecord
+from services.jobs.record import Page, Quota, Reaped, Registration, Usage, WorkerRecord
 
 
 def _nothing(_: Any) -> None:
@@ -76,12 +76,12 @@ def workers() -> Call[list[WorkerRecord]]:
     return function("workers", parse=lambda reply: [parsing.worker(text) for text in reply])
 
 
-def ready_units() -> Call[int]:
-    return function("ready", parse=int, reads=True)
+def ready_units(tenant: str) -> Call[int]:
+    return function("ready", tenant, parse=int, reads=True)
 
 
-def reap(limit: int) -> Call[int]:
-    return function("reap", limit, parse=int)
+def reap(limit: int) -> Call[Reaped]:
+    return function("reap", limit, parse=lambda reply: Reaped(leases=reply[0], overdue_jobs=reply[1]))
 
 
 def expire(limit: int, kept_ms: int) -> Call[int]:
@@ -93,7 +93,37 @@ def ring(lane: str) -> Call[int]:
 
 
 def version() -> Call[str]:
-    return function("version", parse=lambda reply: str(reply.decode()), reads=True)
+    return Call(("FCALL_RO", "sparring_version", 1, key("fence")), lambda reply: str(reply.decode()))
+
+
+def set_quota(tenant: str, quota: Quota) -> Call[None]:
+    return Call(("HSET", key(f"tenant:{tenant}"), *quotas.quota_fields(quota)), _nothing)
+
+
+def quota(tenant: str) -> Call[Quota]:
+    return function("usage", tenant, parse=lambda reply: quotas.quota(_pairs(reply[0])), reads=True)
+
+
+def usage(tenant: str) -> Call[Usage]:
+    return function("usage", tenant, parse=lambda reply: quotas.usage(_pairs(reply[0]), reply[1]), reads=True)
+
+
+def _pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def audit(tenant: str, operation: str, entry: bytes) -> Call[None]:
+    return function("audit", tenant, operation, entry, parse=_nothing)
+
+
+def audit_entries(tenant: str, before: int, limit: int) -> Call[Page[bytes]]:
+    def parse(reply: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> Page[bytes]:
+        more = len(reply) > limit
+        cursor = int(reply[limit - 1][0].partition(b"-")[0]) if more else 0
+        return Page((fields[b"e"] for _, fields in reply[:limit]), cursor)
+
+    latest = f"{before - 1}-0" if before > 0 else "+"
+    return Call(("XREVRANGE", key(f"audit:{tenant}"), latest, "-", "COUNT", limit + 1), parse)
 
 
 def load(code: str) -> Call[None]:

@@ -3,6 +3,7 @@
 QUEUED -> RUNNING -> SUCCEEDED | FAILED | QUARANTINED
 RUNNING -> QUEUED            every unit that ran was given back or lost
 QUEUED -> CANCELLED          nothing of it ran
+QUEUED -> FAILED             it waited, or took, longer than it may
 RUNNING -> CANCELLING -> CANCELLED
 FAILED | CANCELLED | QUARANTINED -> QUEUED      RetryJob
 """
@@ -27,7 +28,7 @@ class State(IntEnum):
 TERMINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.QUARANTINED})
 
 TRANSITIONS: dict[State, frozenset[State]] = {
-    State.QUEUED: frozenset({State.RUNNING, State.CANCELLED}),
+    State.QUEUED: frozenset({State.RUNNING, State.FAILED, State.CANCELLED}),
     State.RUNNING: frozenset({State.QUEUED, State.SUCCEEDED, State.FAILED, State.CANCELLING, State.QUARANTINED}),
     State.CANCELLING: frozenset({State.CANCELLED}),
     State.SUCCEEDED: frozenset(),

@@ -8,11 +8,10 @@ from __future__ import annotations
 import builtins
 import uuid
 from collections.abc import Collection, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
-from services.connection import MemoryGauge, Redis, translated, unless_error
-from services.errors import Unavailable
-from services.jobs import calls, functions, registry_calls, unit_calls
+from services.connection import translated, unless_error
+from services.jobs import calls, unit_calls
 from services.jobs.aio import AsyncJobStore
 from services.jobs.record import (
     Event,
@@ -24,45 +23,15 @@ from services.jobs.record import (
     Registration,
     UnitResult,
     Verdict,
-    WorkerRecord,
 )
 from services.jobs.states import State
-from services.settings import StoreSettings
+from services.jobs.upkeep import Upkeep
 
 __all__ = ["AsyncJobStore", "JobStore"]
 
-T = TypeVar("T")
 
-
-class JobStore:
+class JobStore(Upkeep):
     """Every change of state is one Redis function, so any number of processes may use it at once."""
-
-    def __init__(self, redis: Redis, settings: StoreSettings | None = None) -> None:
-        self._redis = redis
-        self._settings = StoreSettings() if settings is None else settings
-        self._gauge = MemoryGauge(self._settings)
-        self._artifact_ttl_ms = round(self._settings.artifact_ttl_s * 1000)
-
-    def _run(self, call: calls.Call[T]) -> T:
-        with translated():
-            reply = self._redis.execute_command(*call.command)  # type: ignore[no-untyped-call]
-        return call.parse(reply)
-
-    # The functions themselves
-
-    def load_functions(self) -> None:
-        """Load the Redis functions unless the server holds these, or those of a later generation."""
-        if functions.needs_loading(self.loaded_version()):
-            self._run(registry_calls.load(functions.library()))
-
-    def loaded_version(self) -> str | None:
-        """The version that the server holds; None where it holds none."""
-        try:
-            return self._run(registry_calls.version())
-        except Unavailable as error:
-            if error.reason == "FUNCTIONS_MISSING":
-                return None
-            raise
 
     # What clients ask for
 
@@ -71,7 +40,7 @@ class JobStore:
 
         `registration` is written with it, owned by it. InvalidArgument REQUEST_ID_REUSED: the request id came with
         another spec_hash in the last 24 h. AlreadyExists: the job's or the registration's name is taken.
-        ResourceExhausted: the store is too full for new work.
+        ResourceExhausted: the store is too full for new work. QuotaExceeded: the tenant may not have one more.
         """
         self._admit()
         return self._run(calls.submit(job, registration, self._artifact_ttl_ms))
@@ -131,7 +100,7 @@ class JobStore:
     def retry(self, tenant: str, job_id: str) -> JobRecord:
         """Queue a failed, cancelled or quarantined job again; committed units are kept.
 
-        NotFound; FailedPrecondition: it has not ended, or it succeeded.
+        Its limits begin anew. NotFound; FailedPrecondition: it has not ended, or it succeeded; QuotaExceeded.
         """
         return self._run(calls.retry(tenant, job_id, uuid.uuid4().hex))
 
@@ -154,7 +123,7 @@ class JobStore:
     # What workers do
 
     def claim(self, claim_id: str, worker: str, lane: str, lease_ms: int) -> Lease | None:
-        """The next unit of the worker's lane or of `any`; None where there is none.
+        """The next unit of the worker's lane or of `any`, tenants in fair turns; None where there is none.
 
         Within ten minutes the same `claim_id` answers with the same lease, so a lost answer loses no unit.
         """
@@ -194,6 +163,13 @@ class JobStore:
         """End a job as FAILED, from any unit; its other leases are lost. Otherwise as `finish`."""
         return self._run(unit_calls.fail(lease, worker, error, registration, self._artifact_ttl_ms))
 
+    def lose(self, job_id: str, unit: int, token: int, cause: str) -> bool:
+        """Take a lease back at once because its worker is known to be gone; False where the token is stale.
+
+        As for a lease that ran out, the attempt counts; `cause` is told with it, e.g. "killed by SIGKILL".
+        """
+        return self._run(unit_calls.lose(job_id, unit, token, cause))
+
     def release(self, lease: Lease, worker: str) -> None:
         """Give a unit back; the attempt is not charged. LeaseLost."""
         self._run(unit_calls.release(lease, worker))
@@ -201,59 +177,3 @@ class JobStore:
     def stopped(self, lease: Lease, worker: str) -> None:
         """Say that work on a unit has stopped for a cancel. LeaseLost; FailedPrecondition: nobody cancelled."""
         self._run(unit_calls.stopped(lease, worker))
-
-    # Names
-
-    def register(self, tenant: str, registration: Registration, owner: str = "") -> str:
-        """Make a record known and return its id; `owner` is the job that may rewrite it. AlreadyExists."""
-        return self._run(registry_calls.register(tenant, registration, owner, self._artifact_ttl_ms))
-
-    def lookup(self, tenant: str, kind: str, name: str) -> bytes:
-        """A record by its id. NotFound."""
-        return self._run(registry_calls.lookup(tenant, kind, name))
-
-    def registered(self, tenant: str, kind: str, cursor: int = 0, limit: int = 100) -> Page[bytes]:
-        """Records, newest first, from a cursor on."""
-        return self._run(registry_calls.registered(tenant, kind, cursor, limit))
-
-    def unregister(self, tenant: str, kind: str, name: str) -> None:
-        """Forget a record; its artifacts may lapse. NotFound."""
-        self._run(registry_calls.unregister(tenant, kind, name, uuid.uuid4().hex, self._artifact_ttl_ms))
-
-    def announce_mount(self, record: bytes, name: str) -> None:
-        """Make a mounted dataset known."""
-        self._run(registry_calls.announce_mount(record, name))
-
-    def mounts(self) -> builtins.list[bytes]:
-        """The mounted datasets, by name."""
-        return self._run(registry_calls.mounts())
-
-    # Workers and housekeeping
-
-    def announce(self, worker: WorkerRecord, ttl_s: float) -> None:
-        """Say that a worker lives, for `ttl_s`; `last_seen_ms` is set by the server."""
-        self._run(registry_calls.announce(worker, round(ttl_s * 1000)))
-
-    def forget_worker(self, worker_id: str) -> None:
-        """Say that a worker is gone."""
-        self._run(registry_calls.forget_worker(worker_id))
-
-    def workers(self) -> builtins.list[WorkerRecord]:
-        """The workers that live."""
-        return self._run(registry_calls.workers())
-
-    def ready_units(self) -> int:
-        """Units that could be claimed now."""
-        return self._run(registry_calls.ready_units())
-
-    def reap(self, limit: int = 100) -> int:
-        """Take back at most `limit` leases that were not renewed; how many there were."""
-        return self._run(registry_calls.reap(limit))
-
-    def expire(self, limit: int = 100) -> int:
-        """Forget ended jobs, artifacts and uploads whose time is over, at most `limit` of each; how many."""
-        return self._run(registry_calls.expire(limit, round(self._settings.event_ttl_s * 1000)))
-
-    def ring(self, lane: str) -> int:
-        """Ring for ready units of a lane that lack a bell; how often it rang."""
-        return self._run(registry_calls.ring(lane))

@@ -81,6 +81,10 @@ def release(lease: Lease, worker: str) -> Call[None]:
     return function("release", lease.job_id, lease.unit, lease.token, worker, parse=_held(lease))
 
 
+def lose(job_id: str, unit: int, token: int, cause: str) -> Call[bool]:
+    return function("lose", job_id, unit, token, cause[:MESSAGE_LENGTH], parse=bool)
+
+
 def stopped(lease: Lease, worker: str) -> Call[None]:
     return function("stopped", lease.job_id, lease.unit, lease.token, worker, parse=_held(lease))
 

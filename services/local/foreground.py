@@ -27,10 +27,19 @@ Ctrl-C stops it. Jobs that were accepted go on at the next start.
 """
 
 
-def up(workers: int = 2, data_dir: str | Path | None = None, port: int = DEFAULT_PORT) -> None:
-    """Run the stack until SIGINT, SIGTERM or SIGHUP; raises StackError where it can't start, or not go on."""
+def up(
+    workers: int = 2,
+    data_dir: str | Path | None = None,
+    port: int = DEFAULT_PORT,
+    tenants: str | Path | None = None,
+) -> None:
+    """Run the stack until SIGINT, SIGTERM or SIGHUP; raises StackError where it can't start, or not go on.
+
+    `tenants`: a file of tenants and their keys; without one, everybody on this machine is the one tenant.
+    """
     before = {sign: signal.signal(sign, _interrupt) for sign in SIGNS}
-    stack = LocalStack(workers, data_dir, port)
+    asks_for_keys = {} if tenants is None else {"SPARRING_TENANTS_FILE": str(Path(tenants).resolve())}
+    stack = LocalStack(workers, data_dir, port, gateway_environment=asks_for_keys)
     try:
         print(f"Starting the store, the gateway and {workers} workers ...", flush=True)
         with stack:

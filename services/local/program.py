@@ -27,11 +27,13 @@ class Program:
     environment: Mapping[str, str] = field(repr=False)
     log: Path
     folder: Path
+    longest_wait_s: float = LONGEST_WAIT_S
     deaths: int = 0
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     _started: float = 0.0
     _wait_s: float = FIRST_WAIT_S
     _start_at: float = 0.0
+    _asked: bool = False
 
     @property
     def pid(self) -> int:
@@ -39,18 +41,30 @@ class Program:
         return 0 if self._process is None else self._process.pid
 
     def tend(self) -> None:
-        """Start it if it does not run and has waited long enough; a program that keeps dying waits longer."""
+        """Start it if it does not run and has waited long enough; a program that keeps dying waits longer.
+
+        One that was asked to end is started again at once: that is a restart and no death.
+        """
         if self._process is not None:
             if self._process.poll() is None:
                 return
-            self._mourn(self._process)
+            if self._asked:
+                self._process, self._start_at = None, 0.0
+            else:
+                self._mourn(self._process)
         if monotonic() >= self._start_at:
             self._start()
 
     def terminate(self) -> None:
         """Ask it to end."""
         if self._process is not None and self._process.poll() is None:
+            self._asked = True
             self._process.terminate()
+
+    def kill(self) -> None:
+        """Kill it and whatever it started."""
+        if self._process is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def wait(self, timeout_s: float) -> None:
         """Wait for its end, and kill it and whatever it started if that takes too long."""
@@ -59,7 +73,7 @@ class Program:
         try:
             self._process.wait(max(0.0, timeout_s))
         except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            self.kill()
             self._process.wait()
         self._process = None
 
@@ -83,7 +97,7 @@ class Program:
                 # A group of its own: Ctrl-C in the shell reaches it through `terminate`, in order.
                 process_group=0,
             )
-        self._started = monotonic()
+        self._started, self._asked = monotonic(), False
 
     def _mourn(self, process: subprocess.Popen[bytes]) -> None:
         self.deaths += 1
@@ -91,6 +105,6 @@ class Program:
             log.write(f"-- {self.name} (pid {process.pid}) ended with {process.returncode}, to be started again\n")
         if monotonic() - self._started > STEADY_S:
             self._wait_s = FIRST_WAIT_S
-        self._start_at = monotonic() + self._wait_s
-        self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)
+        self._start_at = monotonic() + min(self._wait_s, self.longest_wait_s)
+        self._wait_s = min(2 * self._wait_s, self.longest_wait_s)
         self._process = None

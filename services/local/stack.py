@@ -1,4 +1,4 @@
-"""Store, gateway and workers as local processes: started, watched, restarted, and stopped in order.
+"""Store, gateways and workers as local processes: started, watched, restarted, and stopped in order.
 
 One thread tends them all and lives as long as they do, because a process that is tied to its parent is in truth tied
 to the thread that started it.
@@ -7,8 +7,6 @@ to the thread that started it.
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -16,21 +14,16 @@ from pathlib import Path
 from time import monotonic
 from typing import Self
 
-import grpc
-from sparring.v1 import catalog_pb2, catalog_pb2_grpc
-
 from services.local import folder as data
 from services.local import valkey
 from services.local.errors import StackError
-from services.local.program import Program
+from services.local.launch import Launch, free_ports
+from services.local.program import LONGEST_WAIT_S, Program
+from services.local.readiness import Probe
+from services.settings import StoreSettings
 
 logger = logging.getLogger(__name__)
 
-GATEWAY = ("-m", "services.gateway")
-WORKER = (
-    *("-m", "celery", "-A", "workers.app", "worker", "-n", "{name}@%h", "--loglevel", "INFO"),
-    *("--without-gossip", "--without-mingle", "--without-heartbeat"),
-)
 TEND_S = 0.1
 START_S = 120.0
 STOP_S = 35.0
@@ -47,12 +40,37 @@ class LocalStack:
         data_dir: str | Path | None = None,
         port: int = 0,
         *,
+        gateways: int = 1,
         environment: Mapping[str, str] | None = None,
+        gateway_environment: Mapping[str, str] | None = None,
+        worker_environment: Mapping[str, str] | None = None,
+        store_binary: str | Path | None = None,
+        store_port: int | None = None,
+        maxmemory: int | None = None,
+        longest_wait_s: float = LONGEST_WAIT_S,
+        probe: Probe | None = None,
     ) -> None:
-        """`environment` is added to that of this process, for the gateway and the workers."""
+        """Describe a stack; nothing is started yet.
+
+        `environment` is added to that of this process, for gateways and workers; `gateway_environment` and
+        `worker_environment` have the last word, even over what the stack itself sets. `store_binary` is a
+        redis-server in place of the embedded Valkey, `maxmemory` its bytes (None: a quarter of the machine's, 0: no
+        limit), `store_port` its port (None: a free one). `longest_wait_s` bounds the pause before a program that
+        keeps dying is started again. `probe` says how the stack itself calls a gateway that asks for keys or TLS.
+        Gateways beyond the first listen on free ports, see `targets`.
+        """
         self.folder = (data.default_folder() if data_dir is None else Path(data_dir)).expanduser().resolve()
-        self._wanted, self._port = workers, port
-        self._environment = os.environ | (environment if environment is not None else {})
+        self._launch = Launch(
+            folder=self.folder,
+            environment={} if environment is None else environment,
+            gateway_environment={} if gateway_environment is None else gateway_environment,
+            worker_environment={} if worker_environment is None else worker_environment,
+            store_binary=store_binary,
+            maxmemory=maxmemory,
+            longest_wait_s=longest_wait_s,
+        )
+        self._probe = Probe() if probe is None else probe
+        self._wanted, self._gateways, self._ports, self._store_port = workers, gateways, [port], store_port
         self._programs: dict[str, Program] = {}
         self._store: valkey.ValkeyServer | None = None
         self._resources = ExitStack()
@@ -63,8 +81,13 @@ class LocalStack:
 
     @property
     def target(self) -> str:
-        """The gateway's address, as `sparring.connect` takes it."""
-        return f"127.0.0.1:{self._port}"
+        """The (first) gateway's address, as `sparring.connect` takes it."""
+        return self.targets[0]
+
+    @property
+    def targets(self) -> list[str]:
+        """The address of each gateway: "gateway", "gateway-2" and so on."""
+        return [f"127.0.0.1:{port}" for port in self._ports]
 
     @property
     def logs(self) -> Path:
@@ -74,29 +97,26 @@ class LocalStack:
     @property
     def store_environment(self) -> dict[str, str]:
         """What tells a process, by `StoreSettings.from_env`, where this stack's store is."""
-        assert self._store is not None, "the stack has been started"
-        return {
-            "SPARRING_REDIS_URL": f"redis://127.0.0.1:{self._store.port}/0",
-            "SPARRING_REDIS_PASSWORD_FILE": str(self.folder / "redis-password"),
-        }
+        assert self._store_port is not None, "the stack has been started"
+        return self._launch.store_environment(self._store_port)
 
     def start(self) -> Self:
-        """Start everything; returns when the gateway answers and every worker has been heard of."""
+        """Start everything; returns when the gateways answer and every worker has been heard of."""
         self._resources.enter_context(data.held(self.folder))
         try:
-            self._port = _free_port(self._port)
+            self._ports = free_ports(self._ports[0], self._gateways)
             self._thread.start()
             self._begun.wait()
             self._raise_failure()
             self.scale(self._wanted)
-            self.wait_until_ready()
+            self._wait(START_S, give_up=True)
         except BaseException:
             self.stop()
             raise
         return self
 
     def stop(self) -> None:
-        """Stop the gateway and the workers, which give back what they hold, and then the store."""
+        """Stop the gateways and the workers, which give back what they hold, and then the store."""
         self._leaving.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -109,31 +129,43 @@ class LocalStack:
 
     def scale(self, workers: int) -> None:
         """Have so many workers; those that are too many drain and end."""
+        assert self._store_port is not None, "the stack has been started"
         with self._lock:
-            running = [name for name in self._programs if name != "gateway"]
+            running = [name for name in self._programs if not name.startswith("gateway")]
             surplus = [self._programs.pop(name) for name in running[workers:]]
             for number in range(len(running) + 1, workers + 1):
-                self._programs[f"worker-{number}"] = self._worker(f"worker-{number}")
+                name = f"worker-{number}"
+                self._programs[name] = self._launch.worker(name, self._store_port)
             self._wanted = workers
         _end(surplus)
 
     def pid(self, name: str) -> int:
-        """The process id of "store", "gateway" or "worker-1" and so on; 0 while it is being restarted."""
+        """The process id of "store", "gateway", "worker-1" and so on; 0 while it is being restarted."""
         if name == "store":
             return 0 if self._store is None else self._store.pid
         return self._programs[name].pid
 
+    def restart(self, name: str, environment: Mapping[str, str] | None = None) -> None:
+        """End one program by SIGTERM, as a rolling restart does, and return when it runs again with another pid.
+
+        `environment` is added to the program's from then on (the store takes none). It may not be ready yet.
+        """
+        before = self.pid(name)
+        ended = self._store if name == "store" else self._programs[name]
+        assert ended is not None, "the stack has been started"
+        if isinstance(ended, Program) and environment is not None:
+            ended.environment = {**ended.environment, **environment}
+        ended.terminate()
+        deadline = monotonic() + STOP_S
+        while self.pid(name) in {0, before}:
+            self._raise_failure()
+            if monotonic() > deadline:
+                ended.kill()
+            self._leaving.wait(TEND_S / 2)
+
     def wait_until_ready(self, timeout_s: float = START_S) -> None:
-        """Wait until the gateway answers and has heard of every worker."""
-        deadline = monotonic() + timeout_s
-        with grpc.insecure_channel(self.target) as channel:
-            catalog = catalog_pb2_grpc.CatalogServiceStub(channel)
-            while not self._heard_of_all(catalog):
-                self._raise_failure()
-                self._give_up_on_the_dying()
-                if monotonic() > deadline:
-                    raise StackError(f"not ready after {timeout_s:.0f} s; the logs are in {self.logs}")
-                self._leaving.wait(TEND_S)
+        """Wait until every gateway answers and has heard of every worker."""
+        self._wait(timeout_s, give_up=False)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -141,13 +173,19 @@ class LocalStack:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _heard_of_all(self, catalog: catalog_pb2_grpc.CatalogServiceStub) -> bool:
-        try:
-            info = catalog.GetServerInfo(catalog_pb2.GetServerInfoRequest(), timeout=5, wait_for_ready=True)
-        except grpc.RpcError as error:
-            logger.debug("the gateway does not answer yet: %s", error)
-            return False
-        return len(info.workers) >= self._wanted
+    def _wait(self, timeout_s: float, *, give_up: bool) -> None:
+        deadline = monotonic() + timeout_s
+        for target in self.targets:
+            while (why := self._probe.fails(target, self._settings(), workers=self._wanted)) is not None:
+                self._raise_failure()
+                if give_up:
+                    self._give_up_on_the_dying()
+                if monotonic() > deadline:
+                    raise StackError(f"not ready after {timeout_s:.0f} s: {why}; the logs are in {self.logs}")
+                self._leaving.wait(TEND_S)
+
+    def _settings(self) -> StoreSettings:
+        return StoreSettings.from_env(self.store_environment)
 
     def _give_up_on_the_dying(self) -> None:
         for program in list(self._programs.values()):
@@ -162,9 +200,11 @@ class LocalStack:
 
     def _tend(self) -> None:
         try:
-            self._start_store()
+            store_port = self._start_store()
             with self._lock:
-                self._programs["gateway"] = self._program("gateway", GATEWAY)
+                for number, target in enumerate(self.targets, start=1):
+                    name = "gateway" if number == 1 else f"gateway-{number}"
+                    self._programs[name] = self._launch.gateway(name, store_port, target)
             self._begun.set()
             while not self._leaving.wait(TEND_S):
                 self._tend_once()
@@ -185,7 +225,7 @@ class LocalStack:
             for program in self._programs.values():
                 program.tend()
 
-    def _restart_store(self) -> None:
+    def _restart_store(self) -> int:
         """Start the store again; what keeps it from starting may pass, so it is tried a few times."""
         for wait_s in RESTART_WAITS_S:
             try:
@@ -195,36 +235,10 @@ class LocalStack:
                 self._leaving.wait(wait_s)
         return self._start_store()
 
-    def _start_store(self) -> None:
-        password = data.secret(self.folder / "redis-password")
-        data.secret(self.folder / "page-token-key")
-        port = None if self._store is None else self._store.port
-        try:
-            self._store = valkey.start(self.folder / "store", port=port, password=password, maxmemory=_memory_bytes())
-        except valkey.ValkeyError as error:
-            raise StackError(str(error)) from error
-
-    def _worker(self, name: str) -> Program:
-        return self._program(name, [part.format(name=name) for part in WORKER])
-
-    def _program(self, name: str, arguments: list[str] | tuple[str, ...]) -> Program:
-        assert self._store is not None
-        environment = self._environment | {
-            "SPARRING_REDIS_URL": f"redis://127.0.0.1:{self._store.port}/0",
-            "SPARRING_REDIS_PASSWORD_FILE": str(self.folder / "redis-password"),
-            "SPARRING_PAGE_TOKEN_KEY_FILE": str(self.folder / "page-token-key"),
-            "SPARRING_LISTEN": self.target,
-            "SPARRING_LANE": "cpu",
-            # No load balancer watches the loopback.
-            "SPARRING_DRAIN_S": "0",
-            "PYTHONUNBUFFERED": "1",
-        }
-        return Program(name, arguments, environment, self.logs / f"{name}.log", self.folder)
-
-
-def _memory_bytes() -> int:
-    """A quarter of this machine's memory; the gateway refuses new work above 80 % of that."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+    def _start_store(self) -> int:
+        self._store = self._launch.store(self._store_port)
+        self._store_port = self._store.port
+        return self._store_port
 
 
 def _end(programs: list[Program]) -> None:
@@ -234,15 +248,3 @@ def _end(programs: list[Program]) -> None:
     deadline = monotonic() + STOP_S
     for program in programs:
         program.wait(deadline - monotonic())
-
-
-def _free_port(port: int) -> int:
-    """The port, or a free one for 0; refuses one that is taken."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            message = f"port {port} of 127.0.0.1 is taken; if that is Sparring, use it, else choose another port"
-            raise StackError(message) from error
-        return int(probe.getsockname()[1])

@@ -68,11 +68,15 @@ class ValkeyServer:
 
     def stop(self, timeout_s: float = 20.0) -> None:
         """Let it write what is pending and exit; kill it if that takes too long."""
-        self.process.terminate()
+        self.terminate()
         try:
             self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             self.kill()
+
+    def terminate(self) -> None:
+        """Ask it to write what is pending and exit."""
+        self.process.terminate()
 
     def kill(self) -> None:
         """SIGKILL; what was acknowledged is on disk."""

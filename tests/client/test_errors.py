@@ -23,6 +23,8 @@ UNAVAILABLE = (Code.UNAVAILABLE, "connection reset")
         (Code.ABORTED, errors.Aborted, errors.ServiceError),
         (Code.OUT_OF_RANGE, errors.OutOfRange, errors.ServiceError),
         (Code.RESOURCE_EXHAUSTED, errors.ResourceExhausted, errors.ServiceError),
+        (Code.UNAUTHENTICATED, errors.Unauthenticated, PermissionError),
+        (Code.PERMISSION_DENIED, errors.PermissionDenied, PermissionError),
         (Code.DATA_LOSS, errors.DataLoss, errors.ServiceError),
         (Code.DEADLINE_EXCEEDED, errors.TimedOut, TimeoutError),
         (Code.INTERNAL, errors.ServiceError, Exception),
@@ -54,6 +56,21 @@ def test_a_full_service_says_when_to_come_back(either, service, fake):
     with pytest.raises(errors.ResourceExhausted) as caught:
         either.attack("net", "mnist10k", "fgsm")
     assert caught.value.retry_after_s == 2.5
+
+
+def test_a_quota_that_is_used_up_is_named(either, service, fake):
+    full = fake.status_of(
+        Code.RESOURCE_EXHAUSTED,
+        "tenants/vision has 100 jobs waiting",
+        reason="QUOTA_EXCEEDED",
+        retry_after_s=30,
+        metadata={"quota": "max_queued_jobs"},
+    )
+    service.failures["CreateJob"].append(full)
+    with pytest.raises(errors.QuotaExceeded, match="100 jobs") as caught:
+        either.attack("net", "mnist10k", "fgsm")
+    assert isinstance(caught.value, errors.ResourceExhausted)
+    assert (caught.value.quota, caught.value.retry_after_s) == ("max_queued_jobs", 30)
 
 
 @pytest.mark.parametrize("times", [1, 3])

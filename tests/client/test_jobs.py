@@ -193,3 +193,44 @@ def test_a_file_of_a_job_is_found_by_its_role(either, service):
     assert either.jobs.artifact("j", "report").artifact == "artifacts/abc"
     with pytest.raises(errors.InvalidArgument, match="it has: report"):
         either.jobs.artifact("j", "weights")
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"), [("attack", ("net", "d", "fgsm")), ("train", ("d",)), ("evaluate", ("net", "d"))]
+)
+def test_a_job_is_sent_with_how_long_it_may_take_and_wait(either, service, kind, arguments):
+    getattr(either, kind)(*arguments, deadline_s=90, queue_limit_s="5")
+    limits = service.requests("CreateJob")[0].limits
+    assert (limits.deadline_seconds, limits.queue_seconds) == (90, 5)
+
+
+def test_a_limit_that_is_left_out_stays_unset(either, service):
+    either.attack("net", "d", "fgsm", deadline_s=90)
+    either.attack("net", "d", "fgsm")
+    first, second = service.requests("CreateJob")
+    assert not first.limits.HasField("queue_seconds")
+    assert not second.HasField("limits")
+
+
+def test_a_limit_that_is_no_number_is_refused_before_anything_is_sent(either, service):
+    with pytest.raises(errors.InvalidArgument) as caught:
+        either.attack("net", "d", "fgsm", deadline_s="soon")
+    assert [violation.field for violation in caught.value.violations] == ["deadline_seconds"]
+    assert service.calls == []
+
+
+def test_what_a_cancelled_job_had_finished_is_downloaded(either, service, tmp_path):
+    job = service.add_job(state=Job.STATE_CANCELLED)
+    for unit, model, offset in ((1, "a", 250), (2, "b", 0)):
+        artifact = service.keep(f"unit {unit}".encode())
+        job.finished_units.add(unit=unit, model=f"models/{model}", offset=offset, count=250, artifact=artifact)
+    paths = either.jobs.download_finished("j", tmp_path / "new" / "folder")
+    assert [path.name for path in paths] == ["a.250-499.safetensors", "b.0-249.safetensors"]
+    assert [path.read_bytes() for path in paths] == [b"unit 1", b"unit 2"]
+
+
+def test_a_job_that_had_finished_nothing_says_so(either, service, tmp_path):
+    service.add_job()
+    with pytest.raises(errors.FailedPrecondition, match="SUCCEEDED and has no finished units"):
+        either.jobs.download_finished("j", tmp_path / "folder")
+    assert not (tmp_path / "folder").exists()

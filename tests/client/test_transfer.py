@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import threading
 
 import grpc
 import pytest
-from sparring import errors
+import sparring
+from sparring import content, errors
 
 MIB = 2**20
 CONTENT = bytes(range(256)) * (5 * MIB // 256) + b"the last half chunk" * 1000
@@ -66,9 +69,65 @@ def test_an_upload_with_the_wrong_digest_is_not_repeated(either, service):
     assert len(service.requests("UploadArtifact")) == 1
 
 
-@pytest.mark.parametrize("content", [bytearray(CONTENT), memoryview(CONTENT)], ids=type)
-def test_buffers_upload_as_bytes_do(client, service, content):
-    assert service.artifacts[client.artifacts.upload(content).name][0] == CONTENT
+def test_a_service_that_ends_an_upload_in_its_midst_is_heard(either, service, monkeypatch):
+    monkeypatch.setattr(content, "CHUNK_BYTES", 2**16)
+    service.cut_with = (grpc.StatusCode.DATA_LOSS, "wrong digest")
+    service.cuts["UploadArtifact"].extend([3] * 100)
+    for number in range(100):
+        with pytest.raises(errors.DataLoss, match="wrong digest"):
+            either.artifacts.upload(CONTENT[number : number + 12 * 2**16])
+    assert len(service.requests("UploadArtifact")) == 100
+
+
+def test_a_write_that_fails_before_the_status_comes_does_not_stand_for_it(either, service, monkeypatch):
+    # What grpc.aio makes of a call that the service ends while a message is being written, in one case of a hundred.
+    async def lost():
+        metadata = grpc.aio.Metadata()
+        raise grpc.aio.AioRpcError(grpc.StatusCode.INTERNAL, metadata, metadata, "Internal error from Core")
+
+    monkeypatch.setattr("grpc.aio._channel.StreamUnaryMultiCallable.__call__", lambda *_, **__: lost())
+    service.failures["UploadArtifact"].append((grpc.StatusCode.DATA_LOSS, "wrong digest"))
+    with pytest.raises(errors.DataLoss, match="wrong digest"):
+        either.artifacts.upload(CONTENT)
+
+
+def test_a_file_that_can_not_be_read_to_its_end_says_so_itself(either, service, tmp_path, monkeypatch):
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(CONTENT)
+    service.cuts["UploadArtifact"].append(2)
+
+    def gone(_done, _total):
+        path.unlink(missing_ok=True)
+
+    with pytest.raises(FileNotFoundError):
+        either.artifacts.upload(path, on_progress=gone)
+
+
+def test_an_upload_that_is_abandoned_cancels_its_call(server, service):
+    async def leave():
+        sending, ended = asyncio.Event(), threading.Event()
+        service.delays_s["UploadArtifact"] = 0.2
+        loop = asyncio.get_running_loop()
+
+        def slowly(_done, _total):
+            loop.call_soon_threadsafe(sending.set)
+            ended.wait(5)
+
+        async with sparring.connect_async(server.target) as client:
+            upload = asyncio.create_task(client.artifacts.upload(CONTENT, on_progress=slowly))
+            await sending.wait()
+            upload.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await upload
+            ended.set()
+
+    asyncio.run(leave())
+    assert service.artifacts == {}
+
+
+@pytest.mark.parametrize("held", [bytearray(CONTENT), memoryview(CONTENT)], ids=type)
+def test_buffers_upload_as_bytes_do(client, service, held):
+    assert service.artifacts[client.artifacts.upload(held).name][0] == CONTENT
 
 
 def test_a_download_into_a_file_resumes_by_offset(either, service, tmp_path):

@@ -42,7 +42,7 @@ def stack(docker: Engine) -> Iterator[Stack]:
 @pytest.fixture(scope="session")
 def client(stack: Stack) -> Iterator[sparring.Client]:
     """A client of it."""
-    with sparring.connect(stack.target) as connected:
+    with stack.connect() as connected:
         yield connected
 
 

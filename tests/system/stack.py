@@ -3,6 +3,7 @@
 import contextlib
 import json
 import socket
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ class Stack:
     engine: Engine
     files: tuple[Path, ...]
     port: int
+    # Where the certificate of its authority is put for clients.
+    folder: Path
 
     @property
     def target(self) -> str:
@@ -41,10 +44,21 @@ class Stack:
         command = [*self.engine.compose, "--project-name", PROJECT, *files, *arguments]
         return run(command, env=self.engine.env, timeout_s=timeout_s, check=check, cwd=ROOT)
 
+    def secret(self, name: str) -> str:
+        """Return what the gateway holds under a name, as deploy/README.md has people fetch it."""
+        (gateway,) = self.containers("gateway")
+        return self.engine.docker("exec", gateway, "cat", f"/var/lib/sparring/secrets/{name}")
+
+    def connect(self, **options: Any) -> sparring.Client:
+        """Return a client with the first key, that trusts the deployment's own authority."""
+        authority = self.folder / "ca.pem"
+        authority.write_text(self.secret("ca.pem"))
+        return sparring.connect(self.target, key=self.secret("first-key").strip(), tls_ca=authority, **options)
+
     def up(self, workers: int) -> None:
         """Start what does not run, with so many workers; return when the gateway has heard of each of them."""
         self.compose("up", "--detach", "--no-build", "--scale", f"worker={workers}")
-        with sparring.connect(self.target, wait_for_ready=True, timeout_s=UP_S) as client:
+        with self.connect(wait_for_ready=True, timeout_s=UP_S) as client:
             wait_until(lambda: len(client.catalog.info().workers) == workers, UP_S, f"{workers} workers listening")
 
     def containers(self, service: str) -> list[str]:
@@ -107,14 +121,15 @@ def deployment(engine: Engine, failures: Path) -> Iterator[Stack]:
     }
     files = [ROOT / "docker-compose.yml", *([Path(__file__).with_name("build.yml")] if bases else [])]
     env = {key: value for key, value in engine.env.items() if key in CHOICES or not key.startswith("SPARRING_")}
-    stack = Stack(Engine({**env, **variables}, engine.compose), tuple(files), port)
-    stack.compose("build", "gateway", "worker", timeout_s=BUILD_S)
-    stack.down()
-    try:
-        stack.up(workers=1)
-        yield stack
-    except Exception:
-        stack.save_logs(failures / "deployment")
-        raise
-    finally:
+    with tempfile.TemporaryDirectory() as folder:
+        stack = Stack(Engine({**env, **variables}, engine.compose), tuple(files), port, Path(folder))
+        stack.compose("build", "gateway", "worker", timeout_s=BUILD_S)
         stack.down()
+        try:
+            stack.up(workers=1)
+            yield stack
+        except Exception:
+            stack.save_logs(failures / "deployment")
+            raise
+        finally:
+            stack.down()

@@ -1,6 +1,8 @@
 """What a container may do is what it needs, whoever gets into it."""
 
 import pytest
+import sparring
+from sparring import errors
 
 from .stack import PROJECT, Stack, wait_until
 
@@ -64,19 +66,52 @@ def test_redis_is_on_the_closed_network_alone(stack: Stack) -> None:
     assert list(stack.inspect(the(stack, "redis"))["NetworkSettings"]["Networks"]) == [f"{PROJECT}_data"]
 
 
-def test_redis_answers_nobody_without_the_password(stack: Stack) -> None:
+def redis(stack: Stack, user: str, *command: str) -> str:
+    """What Redis answers to a user whose password is in its own container."""
+    login = f'REDISCLI_AUTH="$(cat /var/lib/sparring/secrets/{user}-password)"'
+    return execute(stack, "redis", "sh", "-c", f"{login} redis-cli --user {user} {' '.join(command)}")
+
+
+def test_redis_answers_nobody_without_a_password(stack: Stack) -> None:
     assert "NOAUTH" in execute(stack, "redis", "redis-cli", "ping")
 
 
 def test_redis_keeps_what_it_has_answered(stack: Stack) -> None:
-    login = 'REDISCLI_AUTH="$(cat /var/lib/sparring/secrets/redis-password)"'
-    names = "appendonly appendfsync maxmemory maxmemory-policy"
-    asked = execute(stack, "redis", "sh", "-c", f"{login} redis-cli CONFIG GET {names}").split()
+    asked = redis(stack, "admin", "CONFIG GET appendonly appendfsync maxmemory maxmemory-policy").split()
     settings = dict(zip(asked[::2], asked[1::2], strict=True))
     assert settings["appendonly"] == "yes"
     assert settings["appendfsync"] == "always"
     assert settings["maxmemory-policy"] == "noeviction"
     assert int(settings["maxmemory"]) > 0
+
+
+@pytest.mark.parametrize("command", ["GET '{sparring}:fence'", "CONFIG GET requirepass", "FLUSHALL", "ACL LIST"])
+def test_the_health_check_of_redis_can_do_nothing_else(stack: Stack, command: str) -> None:
+    assert "NOPERM" in redis(stack, "probe", command)
+
+
+@pytest.mark.parametrize(
+    ("service", "hidden"),
+    [
+        ("worker", ["tenants.toml", "first-key", "server-key.pem", "page-token-key", "authority"]),
+        ("gateway", ["authority", "ca-key.pem", "admin-password", "users.acl"]),
+        ("redis", ["tenants.toml", "server-key.pem", "redis-password"]),
+    ],
+)
+def test_a_service_sees_its_own_secrets_and_no_others(stack: Stack, service: str, hidden: list[str]) -> None:
+    seen = execute(stack, service, "ls", "/var/lib/sparring/secrets").split()
+    assert seen
+    assert not set(seen) & set(hidden)
+
+
+def test_the_gateway_answers_nobody_without_tls_or_without_a_key(stack: Stack) -> None:
+    stack.connect().close()
+    keyless = sparring.connect(stack.target, tls_ca=stack.folder / "ca.pem")
+    with keyless, pytest.raises(errors.Unauthenticated):
+        keyless.catalog.info()
+    plain = sparring.connect(stack.target, timeout_s=5)
+    with plain, pytest.raises(errors.ServiceError):
+        plain.catalog.info()
 
 
 def test_the_gateways_image_has_no_pytorch(stack: Stack) -> None:

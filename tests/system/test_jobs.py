@@ -178,3 +178,20 @@ def test_the_command_is_in_the_gateways_image(stack: Stack, client: sparring.Cli
     (gateway,) = stack.containers("gateway")
     listed = stack.engine.docker("exec", gateway, "sparring", "jobs", "list", "--json")
     assert trained.name in listed
+
+
+def test_nobody_was_refused_anything_by_redis_that_it_needs(stack: Stack, trained: Job) -> None:
+    """The other tests of this file have made every part do all that it does."""
+    (container,) = stack.containers("redis")
+    login = 'REDISCLI_AUTH="$(cat /var/lib/sparring/secrets/admin-password)" redis-cli --user admin'
+    refused = stack.engine.docker("exec", container, "sh", "-c", f"{login} ACL LOG")
+    assert [line for line in refused.splitlines() if line in ("gateway", "worker", "init")] == []
+
+
+def test_a_result_can_be_verified_from_the_gateways_container(
+    stack: Stack, client: sparring.Client, trained: Job
+) -> None:
+    job = client.attack(trained.result.model, "mnist10k", "bim", epsilon=0.1, steps=3, count=300)
+    client.jobs.wait(job, timeout_s=JOB_S, check=True)
+    (gateway,) = stack.containers("gateway")
+    stack.engine.docker("exec", gateway, "sparring", "verify", job.name, timeout_s=JOB_S)

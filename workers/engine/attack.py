@@ -6,6 +6,8 @@ What a caller can count on, whatever the attack:
 * Every result is checked by itself: ball, box, finite, label by a fresh float32 forward.
 * A sample's noise and target depend on the seed and its id alone, and its batch is fixed by `batch_size`; so the same
   plan gives the same bytes on the same kind of device, wherever and in whatever order its batches run.
+* A batch that does not fit into memory goes through the model in halves, quarters, ... down to single samples
+  (`memory.Portion`); the steps, the noise and the figures of cost stay those of the whole batch.
 * `survivors_only` spares the samples that are broken already. It changes the cost and not the outcome: both ways the
   first point that reaches the goal is kept. (The sizes of the batches differ, and with them the last bit of a logit.)
 """
@@ -15,6 +17,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import torch
@@ -22,8 +26,9 @@ from torch import Tensor, nn
 
 from workers.engine.batch import Batch, attack_batch
 from workers.engine.frozen import device_of, frozen
+from workers.engine.memory import Portion
 from workers.engine.monitor import Monitor, NullMonitor
-from workers.engine.plan import AttackPlan, AttackResult, GoalSpec, look_up
+from workers.engine.plan import AttackPlan, AttackResult, GoalSpec, Recipe, look_up
 from workers.engine.seeds import seed_model_noise
 from workers.failures import Rejected
 from workers.goals import Model
@@ -45,15 +50,17 @@ def run_attack(
     batch_size: int,
     monitor: Monitor = _SILENCE,
     survivors_only: bool = True,
+    portion: Portion | None = None,
 ) -> AttackResult:
     """Attack N samples, `batch_size` at a time.
 
     `x` (N, ...) floating point in [0, 1], at least two dimensions; `y` (N,) int64 true labels; `sample_ids` (N,) int64,
     a sample's name in the dataset, which keys its random numbers; 0 <= `seed` < 2^64. Batches are moved to the model's
-    device, results come back on `x`'s. `monitor.tick` is called before every batch and every gradient.
+    device, results come back on `x`'s. `monitor.tick` is called before every batch and every gradient. `portion` says
+    how many samples the model may see at once, and keeps what was learned of it; None: whole batches at first.
 
-    Raises `failures.Rejected` for inputs, labels, parameters or logits that can't be used; lets `failures.Interrupted`
-    out of the monitor pass.
+    Raises `failures.Rejected` for inputs, labels, parameters or logits that can't be used, and as torch does where
+    not even one sample fits into memory; lets `failures.Interrupted` out of the monitor pass.
 
     Measured: BIM with 81 steps on the small net of Wong (28 x 28), one thread of an AMD EPYC, torch 2.13.0, CPU time
     as a multiple of a bare loop of forward, input gradient, sign and clamp (benchmarks/engine.py, medians of 11): every
@@ -63,18 +70,16 @@ def run_attack(
     started = time.perf_counter()
     recipe = look_up(plan, survivors_only=survivors_only)
     x, y, sample_ids = _checked(x, y, sample_ids)
+    portion = Portion(batch_size) if portion is None else portion
     batches: list[dict[str, Tensor]] = []
     with frozen(model):
-        network, device = _in_float32(model), device_of(model)
+        network, device = portion.through(_in_float32(model)), device_of(model)
         for begin in range(0, len(x), batch_size):
             span = slice(begin, begin + batch_size)
             ids = sample_ids[span]
             tick = _ticker(monitor, plan.name, start=begin / len(x), step=len(ids) / len(x) / recipe.total_calls)
-            tick(0)
-            seed_model_noise(seed, int(ids[0]), device)
-            batch = Batch(x=x[span].to(device), y=y[span].to(device), sample_ids=ids, seed=seed, tick=tick)
-            found = attack_batch(network, batch, recipe)
-            batches.append(found if device == x.device else {name: rows.to(x.device) for name, rows in found.items()})
+            batch = Batch(x=x[span], y=y[span], sample_ids=ids, seed=seed, tick=tick)
+            batches.append(portion.fit(partial(_attack, network, batch, recipe, device), len(ids)))
     monitor.tick(1.0, plan.name)
     columns = _joined(batches, x)
     violations = int(columns.pop("violation").sum())
@@ -103,11 +108,26 @@ def _checked(x: Tensor, y: Tensor, sample_ids: Tensor) -> tuple[Tensor, Tensor, 
     return x.float(), y.long(), sample_ids.long().cpu()
 
 
+def _attack(network: Model, batch: Batch, recipe: Recipe, device: torch.device) -> dict[str, Tensor]:
+    """Attack one batch on the model's device, from its first tick on; the rows come back to where the batch lies."""
+    batch.tick(0)
+    seed_model_noise(batch.seed, int(batch.sample_ids[0]), device)
+    home = batch.x.device
+    found = attack_batch(network, replace(batch, x=batch.x.to(device), y=batch.y.to(device)), recipe)
+    return found if device == home else {name: rows.to(home) for name, rows in found.items()}
+
+
 def _ticker(monitor: Monitor, name: str, *, start: float, step: float) -> Callable[[int], None]:
-    """Return what tells the monitor how far the work has come after so many gradients of a batch."""
+    """Return what tells the monitor how far the work has come after so many gradients of a batch.
+
+    A batch that begins again for want of memory is not taken back; it is no further until it has caught up.
+    """
+    furthest = 0
 
     def tick(calls: int) -> None:
-        monitor.tick(start + step * calls, name)
+        nonlocal furthest
+        furthest = max(furthest, calls)
+        monitor.tick(start + step * furthest, name)
 
     return tick
 

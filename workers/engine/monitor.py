@@ -19,6 +19,13 @@ class Monitor(Protocol):
         """Report one number of a series, e.g. the loss at training step `step`."""
 
 
+class TrainingMonitor(Monitor, Protocol):
+    """What a training calls as well."""
+
+    def checkpoint_wanted(self) -> bool:
+        """Whether a checkpoint is wanted now, and not only when its time has come; asked after every step."""
+
+
 class NullMonitor:
     """Hears everything, says nothing, stops nobody."""
 
@@ -27,3 +34,7 @@ class NullMonitor:
 
     def metric(self, name: str, value: float, step: int) -> None:
         """Do nothing."""
+
+    def checkpoint_wanted(self) -> bool:
+        """Want none."""
+        return False

@@ -6,7 +6,8 @@ What a caller can count on, whatever the defense:
 * Everything random is keyed by the seed and the number of the epoch or step: the order of an epoch, the noise of an
   inner attack, dropout. So a checkpoint needs no random state, and a training that is stopped anywhere and resumed from
   its last checkpoint ends with the same bytes as one that was left alone, on the same kind of device.
-* `save` gets a checkpoint after every epoch, and within one whenever `checkpoint_every_s` have passed.
+* `save` gets a checkpoint after every epoch, and within one whenever `checkpoint_every_s` have passed or the monitor
+  wants one.
 * `monitor.tick` is called before every step and before every forward pass of an inner attack, `monitor.metric` with the
   mean loss after every epoch.
 """
@@ -22,7 +23,7 @@ import torch
 from workers.data import Dataset
 from workers.engine.checkpoint import unpack
 from workers.engine.frozen import device_of
-from workers.engine.monitor import Monitor, NullMonitor
+from workers.engine.monitor import NullMonitor, TrainingMonitor
 from workers.engine.train_loop import Defense, Training
 from workers.engine.train_schedule import Optimization
 from workers.failures import Rejected
@@ -48,7 +49,7 @@ def train(
     optimization: Optimization,
     *,
     seed: int,
-    monitor: Monitor = _SILENCE,
+    monitor: TrainingMonitor = _SILENCE,
     resume: bytes | None = None,
     save: Callable[[bytes], None] | None = None,
     checkpoint_every_s: float = 60.0,

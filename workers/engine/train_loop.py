@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from workers import models
 from workers.data import Dataset
 from workers.engine.checkpoint import State, pack
-from workers.engine.monitor import Monitor
+from workers.engine.monitor import TrainingMonitor
 from workers.engine.seeds import key, seed_model_noise
 from workers.engine.train_schedule import Optimization, descend, learning_rate, make_optimizer
 from workers.failures import Rejected
@@ -58,7 +58,7 @@ class Training:
     defense: Defense
     optimization: Optimization
     seed: int
-    monitor: Monitor
+    monitor: TrainingMonitor
     save: Callable[[bytes], None] | None
     checkpoint_every_s: float
     rounds: tuple[tuple[int, bool], ...] = field(init=False)
@@ -104,7 +104,8 @@ class Training:
                     epoch_ended = state.step % self.batches == 0
                     if epoch_ended:
                         self._close_epoch(state)
-                    if self.save and (epoch_ended or time.monotonic() - saved >= self.checkpoint_every_s):
+                    due = epoch_ended or time.monotonic() - saved >= self.checkpoint_every_s
+                    if self.save and (due or self.monitor.checkpoint_wanted()):
                         self.save(pack(state, self.plan))
                         saved = time.monotonic()
         finally:

@@ -1,6 +1,7 @@
 """What a job's shards say when they are put together: figures with intervals, warnings, one page, one JSON file.
 
 shard     one unit's per-sample results as deterministic bytes           (every worker)
+proof     the check of every adversarial example before it is kept (every worker)
 summary   all shards of a job -> rows, files, warnings                   (the closing unit)
 inputs    what `summary` has to be told about models, data and attacks   (filled in by the composer)
 """
@@ -8,12 +9,14 @@ inputs    what `summary` has to be told about models, data and attacks   (filled
 from __future__ import annotations
 
 from workers.evaluation.inputs import DataInfo, ModelInfo, RunInfo, SummaryInput
+from workers.evaluation.proof import Claim, examine
 from workers.evaluation.proportions import Proportion
 from workers.evaluation.rows import Row
 from workers.evaluation.shard import CleanPart, Shard, ShardRun, pack, pictures_in, shard_stats, unpack
 from workers.evaluation.summary import Summary, summarize
 
 __all__ = [
+    "Claim",
     "CleanPart",
     "DataInfo",
     "ModelInfo",
@@ -24,6 +27,7 @@ __all__ = [
     "ShardRun",
     "Summary",
     "SummaryInput",
+    "examine",
     "pack",
     "pictures_in",
     "shard_stats",

@@ -13,11 +13,11 @@ from typing import Literal
 
 from workers.evaluation import words
 from workers.evaluation.inputs import ModelInfo, RunInfo, SummaryInput
+from workers.evaluation.proof import KINDS
 from workers.evaluation.rows import Row
 
 CARLINI_WAGNER = ("1608.04644", "Carlini, Wagner 2016")
 OBFUSCATED_GRADIENTS = ("1802.00420", "Athalye, Carlini, Wagner 2018")
-LABEL_LEAKING = ("1611.01236", "Kurakin, Goodfellow, Bengio 2016 (at scale)")
 EVALUATING = ("1902.06705", "Carlini, Athalye, Papernot and others 2019")
 
 SATURATED = 0.05
@@ -42,7 +42,7 @@ def findings(given: SummaryInput, rows: Sequence[Row]) -> list[Finding]:
     found: list[Finding] = []
     for model in given.models:
         own = [row for row in rows if row.model == model.name and row.run]
-        for check in (_violations, _masked, _not_falling, _leaking, _saturated, _distilled, _single_step_trained):
+        for check in (_violations, _masked, _not_falling, _saturated, _distilled, _single_step_trained):
             found.extend(check(model, own, runs))
     found.extend(_whole(given))
     order = {"error": 0, "caution": 1, "note": 2}
@@ -58,6 +58,15 @@ def _whole(given: SummaryInput) -> Iterator[Finding]:
             f"Judged on {words.samples(n)} only: a figure may be off by up to {min(reach, 100):.0f} points "
             f"(95 % interval). Take {words.count(WIDE)} or more before comparing models.",
         )
+    halved = [stats["halved"] for stats in given.stats if "halved" in stats]
+    if halved:
+        sizes = sorted({sizes["to"] for sizes in halved})
+        yield Finding(
+            "note",
+            f"{words.count(len(halved))} of {words.count(len(given.stats))} units were halved to "
+            f"{' or '.join(map(words.count, sizes))} samples at once after out of memory at {halved[0]['from']}. Steps "
+            "and noise are the same, but the last bit of a logit may depend on the number, and with it the bytes.",
+        )
     if given.runs:
         yield Finding(
             "note",
@@ -72,10 +81,12 @@ def _violations(model: ModelInfo, rows: Sequence[Row], runs: Mapping[str, RunInf
     broken = [row for row in rows if row.violations]
     if broken:
         where = f"{_attack(broken[0], runs)}{f' and {len(broken) - 1} more rows' if broken[1:] else ''}"
+        kinds = {kind: sum(row.violations_by_kind.get(kind, 0) for row in broken) for kind in KINDS}
+        told = ", ".join(f"{kind} {words.count(count)}" for kind, count in kinds.items() if count)
         yield Finding(
             "error",
-            f"{_who(model)}: {words.count(sum(row.violations for row in broken))} adversarial examples left the ball "
-            f"or the box when they were checked again ({where}). These rows are not sound; please report it.",
+            f"{_who(model)}: {words.count(sum(kinds.values()))} times an adversarial example was not what it must be "
+            f"when all were checked again ({told}; {where}). These rows are not sound; please report it.",
         )
 
 
@@ -124,22 +135,6 @@ def _flat(first: Row, last: Row, chance: float) -> bool:
     wider = last.epsilon >= 2 * first.epsilon > 0
     held = last.robust_accuracy.count >= first.robust_accuracy.count
     return wider and held and first.robust_accuracy.low > chance
-
-
-def _leaking(model: ModelInfo, rows: Sequence[Row], runs: Mapping[str, RunInfo]) -> Iterator[Finding]:
-    """Compare accuracy on the adversarial inputs themselves with clean accuracy (arXiv:1611.01236, section 4.2)."""
-    for row in rows:
-        right = row.robust_accuracy.count + row.relabelled
-        if not runs[row.run].targeted and right - row.clean_accuracy.count > _slack(row):
-            value = right / row.n
-            yield Finding(
-                "caution",
-                f"{_who(model)}: right on {words.percent(value)} of the inputs made by {_attack(row, runs)}, and on "
-                f"{words.share(row.clean_accuracy)} of the clean ones only. The label leaks: the model has learned to "
-                "read it out of the perturbation, which is not robustness.",
-                (LABEL_LEAKING,),
-            )
-            return
 
 
 def _saturated(model: ModelInfo, rows: Sequence[Row], runs: Mapping[str, RunInfo]) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from workers.evaluation.inputs import SummaryInput
+from workers.evaluation.proof import added
 from workers.evaluation.shard import CleanPart, Shard, ShardRun, unpack
 from workers.failures import Rejected
 
@@ -83,7 +84,7 @@ def _merge_model(given: SummaryInput, shards: Sequence[Shard], stats: Sequence[M
 def _merge_run(key: str, parts: Sequence[ShardRun], sizes: Sequence[int]) -> ShardRun:
     whole: dict[str, Any] = {name: torch.cat([getattr(part, name) for part in parts]) for name in _PER_SAMPLE}
     x_adv = _pictures([part.x_adv for part in parts], sizes)
-    return ShardRun(key=key, violations=sum(part.violations for part in parts), x_adv=x_adv, **whole)
+    return ShardRun(key=key, violations=added([part.violations for part in parts]), x_adv=x_adv, **whole)
 
 
 def _pictures(parts: Sequence[Tensor | None], sizes: Sequence[int]) -> Tensor | None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from workers.evaluation.inputs import ModelInfo, RunInfo
 from workers.evaluation.merge import ModelSamples
+from workers.evaluation.proof import KINDS
 from workers.evaluation.proportions import wilson
 from workers.evaluation.rows import CLEAN, WORST_CASE, Row
 from workers.evaluation.shard import ShardRun
@@ -46,7 +47,6 @@ def _clean_row(model: ModelInfo, samples: ModelSamples) -> Row:
         forwards=nothing.long() + 1,
         backwards=nothing.long(),
         zero_gradient=nothing.bool(),
-        violations=0,
     )
     row = _row(model, samples, unharmed, targeted=False)
     return replace(row, attack=CLEAN, seconds=samples.seconds[CLEAN])
@@ -103,9 +103,9 @@ def _row(model: ModelInfo, samples: ModelSamples, run: ShardRun, *, targeted: bo
         backwards=_count(run.backwards),
         seconds=0.0,
         curve=False,
-        violations=run.violations,
+        violations=sum(run.violations),
+        violations_by_kind={kind: count for kind, count in zip(KINDS, run.violations, strict=True) if count},
         zero_gradient=_mean(run.zero_gradient[run.attacked]),
-        relabelled=_count(~right & (run.prediction == label) & judged),
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from workers.evaluation.proportions import Proportion
 
@@ -20,7 +21,8 @@ class Row:
     norm: "linf", "l2", or "" for clean. run: key of the run, "" for clean and worst case; tells which attack's
     parameters the row carries. worst_of: keys of the runs that a worst case is taken over.
     class_robust_accuracy: None for a class without samples. zero_gradient: share of the attacked samples on which
-    the loss gradient was exactly zero. relabelled: samples that were wrong clean and that the attack made right.
+    the loss gradient was exactly zero. violations_by_kind: `violations` taken apart, kinds of `proof.KINDS` without
+    any left out.
     Means over no samples are 0; `success_rate.count` tells.
     """
 
@@ -45,4 +47,4 @@ class Row:
     run: str = ""
     worst_of: tuple[str, ...] = ()
     zero_gradient: float = 0.0
-    relabelled: int = 0
+    violations_by_kind: Mapping[str, int] = field(default_factory=dict)

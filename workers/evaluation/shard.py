@@ -7,7 +7,7 @@ Layout, a safetensors file without metadata:
     clean/prediction   (N,) int64      on the clean input
     clean/confidence   (N,) float32    probability of that prediction
     clean/x            (k, C, H, W) float32, the first k samples, kept for the pictures
-    run/{key}/...      the fields of `ShardRun`, for each run
+    run/{key}/...      the fields of `ShardRun`, for each run; violations is (6,) int64 in the order of `proof.KINDS`
 
 Seconds are not in it: they travel in the stats, which no digest covers.
 """
@@ -21,6 +21,8 @@ from typing import Any
 import torch
 from safetensors.torch import load, save
 from torch import Tensor
+
+from workers.evaluation.proof import KINDS, NONE
 
 PICTURES = 8
 """Samples of a selection that the report shows."""
@@ -58,7 +60,7 @@ class ShardRun:
     prediction (int64), confidence (float32): on the adversarial input. success (bool): right clean and turned, or
     target hit. attacked (bool): counts for a targeted goal. distance (float32): from the clean input, in the run's
     norm. target (int64): -1 if none. forwards, backwards (int64): passes spent on the sample. zero_gradient (bool):
-    the attack met a loss gradient of exactly zero. violations: samples that left ball or box.
+    the attack met a loss gradient of exactly zero. violations: samples that failed each of `proof.KINDS`.
     x_adv (m, C, H, W) float32: the first m samples, all N in an attack job; None for none.
     """
 
@@ -72,7 +74,7 @@ class ShardRun:
     forwards: Tensor
     backwards: Tensor
     zero_gradient: Tensor
-    violations: int
+    violations: tuple[int, ...] = NONE
     x_adv: Tensor | None = None
 
     def __post_init__(self) -> None:
@@ -114,9 +116,13 @@ def pictures_in(start: int, size: int, pictures: int = PICTURES) -> int:
     return max(0, min(size, pictures - start))
 
 
-def shard_stats(seconds: Mapping[str, float]) -> dict[str, Any]:
-    """Make the stats of a shard: `seconds` of compute by run key, those of the clean pass under "clean"."""
-    return {"seconds": {key: float(value) for key, value in seconds.items()}}
+def shard_stats(seconds: Mapping[str, float], *, asked: int = 0, fitted: int = 0) -> dict[str, Any]:
+    """Make the stats of a shard: `seconds` of compute by run key, those of the clean pass under "clean".
+
+    Where `fitted` samples went through the model at once, as the `asked` ones did not fit into memory, it says so too.
+    """
+    stats: dict[str, Any] = {"seconds": {key: float(value) for key, value in seconds.items()}}
+    return stats | ({"halved": {"from": asked, "to": fitted}} if fitted < asked else {})
 
 
 def save_tensors(tensors: Mapping[str, Tensor]) -> bytes:
@@ -138,7 +144,7 @@ def _named(prefix: str, part: CleanPart | ShardRun, size: int) -> dict[str, Tens
         value = getattr(part, spec.name)
         if spec.name == "key" or value is None:
             continue
-        tensor = torch.tensor([value]) if spec.name == "violations" else value
+        tensor = torch.tensor(value) if spec.name == "violations" else value
         if not _fits(spec.name, tensor, size):
             raise ValueError(f"{prefix}/{spec.name} has shape {tuple(tensor.shape)} in a shard of {size} samples")
         # safetensors refuses tensors that share memory, and callers may well pass one tensor in two places.
@@ -149,10 +155,10 @@ def _named(prefix: str, part: CleanPart | ShardRun, size: int) -> dict[str, Tens
 def _fits(field_name: str, tensor: Tensor, size: int) -> bool:
     if field_name in {"x", "x_adv"}:
         return tensor.ndim == 4 and len(tensor) <= size
-    return field_name == "violations" or tuple(tensor.shape) == (size,)
+    return tuple(tensor.shape) == ((len(KINDS),) if field_name == "violations" else (size,))
 
 
 def _run(key: str, tensors: Mapping[str, Tensor]) -> ShardRun:
     values: dict[str, Any] = dict(tensors)
-    values["violations"] = int(tensors["violations"].item())
+    values["violations"] = tuple(tensors["violations"].tolist())
     return ShardRun(key=key, **values)

@@ -11,6 +11,7 @@ from workers.evaluation.inputs import SummaryInput
 from workers.evaluation.merge import ModelSamples, merge
 from workers.evaluation.metrics import rows_of
 from workers.evaluation.page.render import render
+from workers.evaluation.proof import added
 from workers.evaluation.rows import Row
 from workers.evaluation.shard import save_tensors
 
@@ -23,7 +24,8 @@ class Summary:
 
     rows: by model in the order of the job: clean, the table, worst cases, curves. adversarial: safetensors of the
     whole selection, None unless the job is an attack. report_html, metrics_json: the files. warnings: plain sentences,
-    errors first.
+    errors first. checked: adversarial examples that were examined, over models and runs; violations: how many of them
+    failed in each of the ways of `proof.KINDS`.
     """
 
     rows: tuple[Row, ...]
@@ -31,6 +33,8 @@ class Summary:
     report_html: str
     metrics_json: str
     warnings: tuple[str, ...]
+    checked: int
+    violations: tuple[int, ...]
 
 
 def summarize(given: SummaryInput) -> Summary:
@@ -38,12 +42,15 @@ def summarize(given: SummaryInput) -> Summary:
     samples = merge(given)
     rows = [row for model, one in zip(given.models, samples, strict=True) for row in rows_of(model, one, given.runs)]
     found = findings(given, rows)
+    runs = [run for one in samples for run in one.runs.values()]
     return Summary(
         rows=tuple(rows),
         adversarial=_adversarial(given, samples[0]) if given.kind == "attack" else None,
         report_html=render(given, rows, found, samples),
         metrics_json=_metrics(given, rows, found),
         warnings=tuple(f"Error: {one.text}" if one.level == "error" else one.text for one in found),
+        checked=sum(len(run.prediction) for run in runs),
+        violations=added([run.violations for run in runs]),
     )
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from workers.evaluation.inputs import RunInfo
+from workers.evaluation.proof import added
 from workers.evaluation.rows import WORST_CASE
 from workers.evaluation.shard import ShardRun
 
@@ -57,5 +58,5 @@ def worst_run(runs: Sequence[ShardRun]) -> ShardRun:
         forwards=torch.stack([run.forwards for run in runs]).sum(dim=0),
         backwards=torch.stack([run.backwards for run in runs]).sum(dim=0),
         zero_gradient=torch.stack([run.zero_gradient for run in runs]).all(dim=0),
-        violations=sum(run.violations for run in runs),
+        violations=added([run.violations for run in runs]),
     )

@@ -10,20 +10,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
-@dataclass(frozen=True)
+@dataclass
 class Drain:
-    """Whether this worker shuts down; never, where there is no path."""
+    """Whether this worker shuts down; never, where there is no path, unless the process itself is `told`."""
 
     path: Path | None = None
+    told: bool = False
 
     def requested(self) -> bool:
         """Whether the sign has been given."""
-        return self.path is not None and self.path.exists()
+        return self.told or (self.path is not None and self.path.exists())
 
     def request(self) -> None:
         """Give the sign."""
         if self.path is not None:
             self.path.touch()
+
+    def tell(self) -> None:
+        """Give the sign to this process alone, as when somebody sends the child a signal."""
+        self.told = True
 
     def clear(self) -> None:
         """Take away the sign of an earlier process of the same id."""

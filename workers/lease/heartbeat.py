@@ -1,11 +1,12 @@
 """The thread that keeps one lease alive, and tells the computation when it has to stop.
 
     every `renew_s`      renew the lease (15 s) with the progress made; learn of OK, CANCEL or LOST
-    no tick for `stall_s`    stop renewing: a live thread must not hide a computation that hangs
+    no tick for `stall_s`    give the unit up: a live thread must not hide a computation that hangs
     not renewed by the deadline    the lease counts as lost, whatever the store would say later
     a stop that is not obeyed within `abandon_s`    the process leaves; Celery's parent starts another
 
-The computation sees this as a Monitor: its `tick` raises Cancelled, LeaseLost or Draining.
+The computation sees this as a Monitor: its `tick` raises Cancelled, LeaseLost or Draining. Where it holds the
+interpreter's lock this thread hangs with it; then the parent ends the process (`workers.lease.watch`).
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from services.errors import LeaseLost as StaleToken
-from services.errors import ResourceExhausted, SparringError, Unavailable
+from services.errors import ResourceExhausted, Unavailable
 from services.jobs.record import Lease, Verdict
 from services.jobs.store import JobStore
 from workers.failures import Interrupted
 from workers.lease.drain import Drain
+from workers.lease.holding import Holding
 from workers.lease.interrupts import Cancelled, Draining, LeaseLost
+from workers.lease.settling import give_up, settle
 
 logger = logging.getLogger(__name__)
 
@@ -58,15 +61,18 @@ class Heartbeat:
         *,
         limits: Limits,
         drain: Drain,
+        holding: Holding | None = None,
         leave: Callable[[int], object] = os._exit,
     ) -> None:
         self._store, self._lease, self._worker = store, lease, worker
         self._limits, self._drain, self._leave = limits, drain, leave
+        self._holding = Holding() if holding is None else holding
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._keep, name=f"heartbeat-{lease.job_id}-{lease.unit}", daemon=True)
         self._begun = self._ticked = monotonic()
         self._deadline = self._begun + limits.lease_s
         self._drain_seen: float | None = None
+        self._handing_on = False
         self._stop: type[Interrupted] | None = None
         self._stopped_at = 0.0
         self._fraction = 0.0
@@ -131,11 +137,15 @@ class Heartbeat:
             self._ticked = monotonic()
             self.check()
 
+    def checkpoint_wanted(self) -> bool:
+        """Whether this worker shuts down before the training could end, so that another is to go on with it."""
+        return self._handing_on
+
     def keep_checkpoint(self, digest: str) -> None:
         """Note the artifact that another worker would go on from; during a shutdown, the moment to stop."""
         lease_ms = int(self._limits.lease_s * 1000)
         self.insist(lambda: self._store.renew(self._lease, self._worker, lease_ms, checkpoint=digest))
-        if self._drain_seen is not None and not self._ends_by(self._drain_seen + self._limits.drain_s):
+        if self._handing_on:
             self._order(Draining)
             self.check()
 
@@ -151,10 +161,17 @@ class Heartbeat:
 
     def _keep(self) -> None:
         while not self._left.wait(self._limits.renew_s):
-            if monotonic() - self._ticked <= self._limits.stall_s:
+            self._holding.touch()
+            self._look_for_stall()
+            if self._stop is not LeaseLost:
                 self._renew()
             self._look_for_drain()
             self._enforce()
+
+    def _look_for_stall(self) -> None:
+        if self._stop is None and monotonic() - self._ticked > self._limits.stall_s:
+            self._order(LeaseLost)
+            give_up(self._store, self._lease, f"no progress for {self._limits.stall_s:g} s")
 
     def _renew(self) -> None:
         sent_at, progress = monotonic(), (self._fraction, self._message)
@@ -181,8 +198,10 @@ class Heartbeat:
         if self._drain_seen is None:
             return
         limit = self._drain_seen + self._limits.drain_s
-        # A training goes on to its next checkpoint, so that nothing is lost.
-        if monotonic() >= limit or (self._lease.kind != "training" and not self._ends_by(limit)):
+        if not self._ends_by(limit):
+            self._handing_on = True
+        # A training is asked for a checkpoint first, so that nothing is lost.
+        if monotonic() >= limit or (self._handing_on and self._lease.kind != "training"):
             self._order(Draining)
 
     def _ends_by(self, moment: float) -> bool:
@@ -205,14 +224,3 @@ class Heartbeat:
         logger.error("%s/%d does not stop (%s); leaving", self._lease.job_id, self._lease.unit, self._stop.__name__)
         settle(self._store, self._lease, self._worker, self._stop)
         self._leave(EX_TEMPFAIL)
-
-
-def settle(store: JobStore, lease: Lease, worker: str, stop: type[Interrupted]) -> None:
-    """Tell the store that the unit was stopped; where that fails, the lease runs out by itself."""
-    try:
-        if stop is Cancelled:
-            store.stopped(lease, worker)
-        elif stop is Draining:
-            store.release(lease, worker)
-    except SparringError as error:
-        logger.warning("%s/%d could not be given back: %s", lease.job_id, lease.unit, error)

@@ -10,16 +10,19 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from services import faultpoints
 from services.errors import AlreadyExists, FailedPrecondition, Unavailable
 from services.jobs.record import Lease
 from services.jobs.store import JobStore
-from workers.failures import Interrupted
+from workers.failures import Interrupted, account, words
 from workers.lease.drain import Drain
-from workers.lease.heartbeat import Heartbeat, Limits, settle
+from workers.lease.heartbeat import Heartbeat, Limits
+from workers.lease.holding import Holding
 from workers.lease.outcome import Committed, Failed, Finished, Outcome, status
 from workers.lease.presence import Presence
+from workers.lease.settling import give_up, settle
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +38,7 @@ class Worker:
     drain: Drain
     run: Run
     limits: Limits
+    holding: Holding = field(default_factory=Holding)
 
     def serve(self) -> int:
         """Work until nothing is claimable or the worker shuts down; the number of units taken."""
@@ -42,7 +46,7 @@ class Worker:
         try:
             while not self.drain.requested() and (lease := self._claim()) is not None:
                 units += 1
-                self.presence.holds(f"{lease.job_id}/{lease.unit}")
+                self.presence.holds(f"{lease.job_id}/{lease.unit}", lease.tenant)
                 self._work(lease)
         finally:
             self.presence.holds(None)
@@ -64,18 +68,35 @@ class Worker:
         worker = self.presence.record.id
         logger.info("%s/%d taken, attempt %d, token %d", lease.job_id, lease.unit, lease.attempt, lease.token)
         started = time.monotonic()
-        heartbeat = Heartbeat(self.store, lease, worker, limits=self.limits, drain=self.drain)
+        self.holding.hold(lease, worker)
         try:
-            with heartbeat:
-                outcome = self.run(lease, heartbeat)
-                heartbeat.insist(heartbeat.send_metrics)
-                self._write_down(heartbeat, lease, outcome)
+            outcome = self._run(lease)
         except Interrupted as stop:
             logger.info("%s/%d stopped: %s", lease.job_id, lease.unit, type(stop).__name__)
             settle(self.store, lease, worker, type(stop))
-            return
-        took = time.monotonic() - started
-        logger.info("%s/%d %s after %.3f s", lease.job_id, lease.unit, type(outcome).__name__.lower(), took)
+        except BaseException as error:  # noqa: BLE001 - not even SystemExit may take the worker along
+            self._disown(lease, error)
+        else:
+            took = time.monotonic() - started
+            logger.info("%s/%d %s after %.3f s", lease.job_id, lease.unit, type(outcome).__name__.lower(), took)
+        finally:
+            self.holding.let_go()
+
+    def _run(self, lease: Lease) -> Outcome:
+        """Compute under a heartbeat, and write down what came out."""
+        faultpoints.reach("worker.claimed")
+        worker, limits = self.presence.record.id, self.limits
+        with Heartbeat(self.store, lease, worker, limits=limits, drain=self.drain, holding=self.holding) as heartbeat:
+            outcome = self.run(lease, heartbeat)
+            heartbeat.insist(heartbeat.send_metrics)
+            self._write_down(heartbeat, lease, outcome)
+        faultpoints.reach("worker.committed")
+        return outcome
+
+    def _disown(self, lease: Lease, error: BaseException) -> None:
+        """Part with a unit whose computation raised what no computation should."""
+        logger.error("%s/%d raised what nobody foresaw:\n%s", lease.job_id, lease.unit, account(error))
+        give_up(self.store, lease, f"raised {words(error)}")
 
     def _write_down(self, heartbeat: Heartbeat, lease: Lease, outcome: Outcome) -> None:
         """Tell the store; an outcome that it refuses, and for which there is no other, fails the job."""

@@ -26,6 +26,7 @@ class Presence:
     record: WorkerRecord
     heartbeat_file: Path | None = None
     _unit: str | None = None
+    _tenant: str | None = None
     _news: threading.Event = field(default_factory=threading.Event)
     _left: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -35,10 +36,13 @@ class Presence:
         self._thread = threading.Thread(target=self._keep, name="presence", daemon=True)
         self._thread.start()
 
-    def holds(self, unit: str | None) -> None:
-        """Say what the worker holds now; None for nothing. Whether it is busy is told at once: bells depend on it."""
+    def holds(self, unit: str | None, tenant: str | None = None) -> None:
+        """Say what the worker holds now, and whose it is; None for nothing.
+
+        Whether it is busy is told at once: bells depend on it.
+        """
         turned = (self._unit is None) != (unit is None)
-        self._unit = unit
+        self._unit, self._tenant = unit, tenant
         if turned:
             self._news.set()
 
@@ -64,7 +68,7 @@ class Presence:
         if self.heartbeat_file is not None:
             self.heartbeat_file.touch()
         try:
-            self.store.announce(replace(self.record, unit=self._unit), HEARD_OF_S)
+            self.store.announce(replace(self.record, unit=self._unit, tenant=self._tenant), HEARD_OF_S)
         except SparringError as error:
             logger.warning("could not announce this worker: %s", error)
             return False

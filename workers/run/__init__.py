@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from sparring.v1 import jobs_pb2
 
+from services import faultpoints
 from services.jobs.record import Lease
 from workers.failures import Interrupted
 from workers.lease import Committed, Failed, Finished, Heartbeat, Outcome
@@ -41,9 +42,14 @@ def run_unit(lease: Lease, heartbeat: Heartbeat, context: Context) -> Outcome:
     """Do a unit's work; only an Interrupted gets out, all else is an outcome."""
     unit = Unit(lease=lease, job=jobs_pb2.Job.FromString(lease.spec), heartbeat=heartbeat, context=context)
     try:
-        return (CLOSINGS if lease.closing else UNITS)[lease.kind](unit)
+        if not lease.closing:
+            return UNITS[lease.kind](unit)
+        finished = CLOSINGS[lease.kind](unit)
+        faultpoints.reach("worker.finishing")
     except Interrupted:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, the job has to end and say why
+    except BaseException as error:  # noqa: BLE001 - whatever it is, SystemExit too, the job has to end and say why
         failure = explain(error, unit.job)
+    else:
+        return finished
     return Failed(failure.SerializeToString(deterministic=True), rejection(unit, failure))

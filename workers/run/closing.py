@@ -13,7 +13,8 @@ from sparring.v1 import attacks_pb2, datasets_pb2, jobs_pb2
 from workers import data
 from workers.evaluation import DataInfo, Proportion, Row, Summary, SummaryInput, summarize
 from workers.lease import Finished
-from workers.run import command, messages
+from workers.run import command, manifest, messages
+from workers.run.files import keep
 from workers.run.unit import BINARY, Unit
 
 NORMS = {"": attacks_pb2.NORM_UNSPECIFIED, "linf": attacks_pb2.NORM_LINF, "l2": attacks_pb2.NORM_L2}
@@ -43,6 +44,8 @@ def close_attack(unit: Unit) -> Finished:
     summary = summarize(given)
     unit.heartbeat.tick(0.8, "writing the report")
     result = result_of(unit, summary, {key: attack for key, _, attack in runs}, provenance=given.provenance)
+    unit.heartbeat.tick(0.9, "writing the manifest")
+    result.artifacts.append(manifest.of_shards(unit, kind, result, summary))
     return Finished(result.SerializeToString(deterministic=True))
 
 
@@ -59,16 +62,6 @@ def result_of(
         artifacts=[keep(unit, role, content, media, suffix) for role, content, media, suffix in files],
         warnings=summary.warnings,
         provenance=provenance,
-    )
-
-
-def keep(unit: Unit, role: str, content: bytes, media_type: str, suffix: str) -> jobs_pb2.JobArtifact:
-    """Put one file of a result."""
-    return jobs_pb2.JobArtifact(
-        role=role,
-        artifact=f"artifacts/{unit.put(content, media_type)}",
-        size_bytes=len(content),
-        filename=f"{unit.lease.job_id}-{role}.{suffix}",
     )
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from workers.engine.memory import keep_memory
+from workers.lease import Drain, Draining
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +34,11 @@ class Place:
     name: str
 
 
-def take(lane: str, threads: int) -> Place:
-    """Set torch up so that equal inputs give equal bytes, and take a device."""
+def take(lane: str, threads: int, drain: Drain) -> Place:
+    """Set torch up so that equal inputs give equal bytes, and take a device.
+
+    Raises Draining where the worker is told to shut down while it waits for a GPU.
+    """
     keep_memory()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
@@ -45,24 +49,25 @@ def take(lane: str, threads: int) -> Place:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     if lane == "cpu":
-        return Place(torch.device("cpu"), _processor())
-    device = _free_gpu()
+        return Place(torch.device("cpu"), processor())
+    device = _free_gpu(drain)
     torch.cuda.set_device(device)
     return Place(device, torch.cuda.get_device_name(device))
 
 
-def _free_gpu() -> torch.device:
+def _free_gpu(drain: Drain) -> torch.device:
     """The first GPU whose lock is free; waits for one, since a worker that drains may hold it a little longer."""
     if not torch.cuda.is_available():
         raise RuntimeError("SPARRING_LANE is gpu, but torch sees no GPU; is this the GPU image, and is a GPU granted?")
     folder = Path(tempfile.gettempdir()) / "sparring-gpus"
     folder.mkdir(exist_ok=True)
-    while True:
+    while not drain.requested():
         for index in range(torch.cuda.device_count()):
             if _lock(folder / f"{torch.cuda.get_device_properties(index).uuid}.lock"):
                 return torch.device("cuda", index)
         logger.warning("all %d GPUs are held by other workers; waiting", torch.cuda.device_count())
         time.sleep(WAIT_S)
+    raise Draining
 
 
 def _lock(path: Path) -> bool:
@@ -76,7 +81,7 @@ def _lock(path: Path) -> bool:
     return True
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's name, e.g. as /proc/cpuinfo has it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

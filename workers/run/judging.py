@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from sparring.v1 import attacks_pb2, jobs_pb2
 
-from workers.evaluation import ModelInfo, SummaryInput, shard_stats, summarize
+from workers.evaluation import Row, SummaryInput, summarize
+from workers.evaluation.rows import CLEAN
 from workers.models import Classifier
-from workers.run import command, messages
+from workers.run import command, manifest, messages
 from workers.run.closing import describe, provenance, result_of
 from workers.run.shards import Runs, attack_all, take
 from workers.run.unit import Unit
@@ -17,11 +21,14 @@ JUDGED_AT_ONCE = 256
 PGD_STEPS = 10
 
 
-def judge(unit: Unit, model: Classifier, name: str, weights: str) -> jobs_pb2.JobResult:
-    """Table and report of the trained model on the evaluation data."""
+def judge(unit: Unit, model: Classifier, name: str, weights: jobs_pb2.JobArtifact) -> jobs_pb2.JobResult:
+    """Table and report of the trained model on the evaluation data, with its weights and the manifest of it all."""
+    resolved = _resolved(unit, model, name, messages.bare(weights.artifact))
     if not unit.job.resolution.HasField("evaluation_data"):
         warning = "The model was not judged: the dataset has no test split, and no evaluation_data was given."
-        return jobs_pb2.JobResult(warnings=[warning], provenance=provenance(unit))
+        result = jobs_pb2.JobResult(warnings=[warning], provenance=provenance(unit), artifacts=[weights])
+        result.artifacts.append(manifest.of_training(unit, result, resolved, judged=None, summary=None))
+        return result
     runs = _runs(unit.job.training)
     selection = jobs_pb2.ResolvedData()
     selection.CopyFrom(unit.job.resolution.evaluation_data)
@@ -29,14 +36,15 @@ def judge(unit: Unit, model: Classifier, name: str, weights: str) -> jobs_pb2.Jo
         selection.count = min(selection.count, JUDGED)
     batch_size = min(unit.job.training.optimization.batch_size, JUDGED_AT_ONCE)
     samples = take(unit, selection, 0, selection.count, seed=unit.job.training.seed, batch_size=batch_size)
-    packed, seconds = attack_all(model, samples, runs, unit.heartbeat)
+    packed, stats = attack_all(model, samples, runs, unit.heartbeat)
     given = SummaryInput(
         kind="training",
-        models=[_info(unit, model, name, weights)],
+        models=[messages.model_info(resolved)],
         data=describe(selection),
         runs=[messages.run_info(*run) for run in runs],
         shards=[packed],
-        stats=[shard_stats(seconds)],
+        # Measured here, and not at the commit of a unit: with it, no two files of a judgement would be the same.
+        stats=[{**stats, "seconds": {}}],
         seed=unit.job.training.seed,
         job=unit.name,
         title=unit.job.display_name,
@@ -44,7 +52,18 @@ def judge(unit: Unit, model: Classifier, name: str, weights: str) -> jobs_pb2.Jo
         command=command.of_job(unit.job),
     )
     attacks = {key: attack for key, _, attack in runs}
-    return result_of(unit, summarize(given), attacks, provenance=given.provenance)
+    summary = summarize(given)
+    timed = replace(summary, rows=tuple(_timed(row, stats["seconds"]) for row in summary.rows))
+    result = result_of(unit, timed, attacks, provenance=given.provenance)
+    result.artifacts.append(weights)
+    result.artifacts.append(manifest.of_training(unit, result, resolved, judged=selection, summary=summary))
+    return result
+
+
+def _timed(row: Row, seconds: Mapping[str, float]) -> Row:
+    """The row with the time that its runs took."""
+    keys = row.worst_of or (row.run or CLEAN,)
+    return replace(row, seconds=sum(seconds[key] for key in keys))
 
 
 def _runs(spec: jobs_pb2.TrainingSpec) -> Runs:
@@ -71,11 +90,11 @@ def _runs(spec: jobs_pb2.TrainingSpec) -> Runs:
     ]
 
 
-def _info(unit: Unit, model: Classifier, name: str, weights: str) -> ModelInfo:
-    resolved = jobs_pb2.ResolvedModel(
+def _resolved(unit: Unit, model: Classifier, name: str, weights: str) -> jobs_pb2.ResolvedModel:
+    """The trained model as a job that names it would have it."""
+    return jobs_pb2.ResolvedModel(
         name=name,
         weights_sha256=weights,
         signature=messages.signature_message(model.signature),
         defense=messages.chosen(unit.job.training.defense)[0],
     )
-    return messages.model_info(resolved)

@@ -10,14 +10,15 @@ from sparring.v1 import datasets_pb2
 from services.errors import Unavailable
 from services.jobs.store import JobStore
 from workers.data import DatasetInfo, scan
+from workers.lease import Drain, Draining
 
 logger = logging.getLogger(__name__)
 
 AGAIN_S = 1.0
 
 
-def announce(store: JobStore, root: str) -> None:
-    """Tell of every usable folder of `root`; waits for a store that can't be reached yet."""
+def announce(store: JobStore, root: str, drain: Drain) -> None:
+    """Tell of every usable folder of `root`; waits for a store that can't be reached yet, unless told to shut down."""
     for info in scan(root):
         record = describe(info).SerializeToString(deterministic=True)
         while True:
@@ -26,6 +27,8 @@ def announce(store: JobStore, root: str) -> None:
                 break
             except Unavailable as error:
                 logger.warning("can't make the folder %s known yet: %s", info.name, error)
+                if drain.requested():
+                    raise Draining from error
                 time.sleep(AGAIN_S)
 
 

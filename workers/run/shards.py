@@ -6,22 +6,31 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from sparring.v1 import attacks_pb2, jobs_pb2
 from torch import Tensor
 
+from workers.data import Dataset
 from workers.engine.attack import AttackResult, run_attack
-from workers.engine.frozen import frozen
+from workers.engine.frozen import device_of, frozen
+from workers.engine.memory import Portion
 from workers.engine.monitor import Monitor
-from workers.evaluation import CleanPart, Shard, ShardRun, pack, pictures_in, shard_stats
+from workers.evaluation import Claim, CleanPart, Shard, ShardRun, examine, pack, pictures_in, shard_stats
 from workers.failures import Rejected
+from workers.goals import Model
 from workers.lease import Committed
 from workers.models import Classifier
 from workers.run import messages
 from workers.run.unit import Unit
 
 Runs = list[tuple[str, int | None, attacks_pb2.Attack]]
+
+# How much of a batch of each size fits, for each model that this process still holds.
+_portions: WeakKeyDictionary[Classifier, dict[int, Portion]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -45,9 +54,11 @@ class Part:
 class Samples:
     """The N samples of a shard, and how they are worked on."""
 
-    x: Tensor  # (N, C, H, W) float32 in [0, 1]
-    y: Tensor  # (N,) int64
+    x: Tensor  # (N, C, H, W) float32 in [0, 1], a copy
+    y: Tensor  # (N,) int64, a copy
     index: Tensor  # (N,) int64, in the split
+    data: Dataset  # the same N samples untouched, for the check
+    first: int  # index of the first of them in the split
     seed: int
     batch_size: int
     pictures: int  # samples whose pictures the report shows
@@ -62,17 +73,20 @@ def run_shard(unit: Unit) -> Committed:
     selection = unit.job.resolution.data
     samples = take(unit, selection, start, stop, seed=spec.seed, batch_size=spec.execution.batch_size)
     model = unit.model(unit.job.resolution.models[number])
-    packed, seconds = attack_all(model, samples, messages.runs(unit.job), unit.heartbeat)
-    return Committed(unit.put(packed), shard_stats(seconds))
+    packed, stats = attack_all(model, samples, messages.runs(unit.job), unit.heartbeat)
+    return Committed(unit.put(packed), stats)
 
 
 def take(unit: Unit, selection: jobs_pb2.ResolvedData, start: int, stop: int, *, seed: int, batch_size: int) -> Samples:
     """The samples [start, stop) of a selection."""
     chosen = unit.samples(selection, start, stop)
+    x = chosen.pixels(slice(None))
     return Samples(
-        x=chosen.pixels(slice(None)),
-        y=chosen.y,
+        x=x.clone() if x.data_ptr() == chosen.x.data_ptr() else x,
+        y=chosen.y.clone(),
         index=torch.arange(selection.offset + start, selection.offset + stop),
+        data=chosen,
+        first=selection.offset + start,
         seed=seed,
         batch_size=batch_size,
         pictures=pictures_in(start, stop - start),
@@ -80,8 +94,9 @@ def take(unit: Unit, selection: jobs_pb2.ResolvedData, start: int, stop: int, *,
     )
 
 
-def attack_all(model: Classifier, samples: Samples, runs: Runs, monitor: Monitor) -> tuple[bytes, dict[str, float]]:
-    """Every attack on every sample: the packed shard, and the seconds of each run."""
+def attack_all(model: Classifier, samples: Samples, runs: Runs, monitor: Monitor) -> tuple[bytes, dict[str, Any]]:
+    """Every attack on every sample: the packed shard and its stats."""
+    portion = _portion(model, samples.batch_size)
     done: list[ShardRun] = []
     seconds = {"clean": 0.0}
     clean: tuple[Tensor, Tensor] | None = None
@@ -95,32 +110,42 @@ def attack_all(model: Classifier, samples: Samples, runs: Runs, monitor: Monitor
             seed=samples.seed,
             batch_size=samples.batch_size,
             monitor=part,
+            portion=portion,
         )
         clean = result.clean_prediction, result.clean_confidence
         seconds[key] = result.seconds
-        done.append(_shard_run(key, result, samples))
+        done.append(_shard_run(key, attack, result, samples))
     if clean is None:
         begun = time.perf_counter()
-        clean = predict(model, samples, monitor)
+        clean = predict(model, samples, monitor, portion)
         seconds["clean"] = time.perf_counter() - begun
     x = samples.x[: samples.pictures]
     unharmed = CleanPart(index=samples.index, label=samples.y, prediction=clean[0], confidence=clean[1], x=x)
-    return pack(Shard(unharmed, tuple(done))), seconds
+    stats = shard_stats(seconds, asked=portion.asked, fitted=portion.size)
+    return pack(Shard(unharmed, tuple(done))), stats
 
 
-@torch.no_grad()
-def predict(model: Classifier, samples: Samples, monitor: Monitor) -> tuple[Tensor, Tensor]:
+def predict(model: Classifier, samples: Samples, monitor: Monitor, portion: Portion) -> tuple[Tensor, Tensor]:
     """Prediction (N,) int64 and its probability (N,) float32 on the clean samples."""
     predictions, confidences = [], []
-    device = next(model.parameters()).device
-    with frozen(model):
+    with frozen(model), torch.no_grad():
         for begin in range(0, len(samples.x), samples.batch_size):
             monitor.tick(begin / len(samples.x), "clean")
-            x = samples.x[begin : begin + samples.batch_size].to(device)
-            confidence, prediction = model(x).float().softmax(dim=1).max(dim=1)
-            predictions.append(prediction.cpu())
-            confidences.append(confidence.cpu())
+            x = samples.x[begin : begin + samples.batch_size]
+            confidence, prediction = portion.fit(partial(_ask, portion.through(model), x, device_of(model)), len(x))
+            predictions.append(prediction)
+            confidences.append(confidence)
     return torch.cat(predictions), torch.cat(confidences)
+
+
+def _ask(network: Model, x: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+    confidence, prediction = network(x.to(device)).float().softmax(dim=1).max(dim=1)
+    return confidence.cpu(), prediction.cpu()
+
+
+def _portion(model: Classifier, batch_size: int) -> Portion:
+    """What is known of how much of such a batch goes through the model at once, from the shards before."""
+    return _portions.setdefault(model, {}).setdefault(batch_size, Portion(batch_size))
 
 
 def _parts(runs: Runs, monitor: Monitor) -> Iterator[Part]:
@@ -136,19 +161,23 @@ def _parts(runs: Runs, monitor: Monitor) -> Iterator[Part]:
         begin += span
 
 
-def _shard_run(key: str, result: AttackResult, samples: Samples) -> ShardRun:
+def _shard_run(key: str, attack: attacks_pb2.Attack, result: AttackResult, samples: Samples) -> ShardRun:
+    """The result as it is kept, after a check of every sample that does not rely on the engine's own."""
+    plan = messages.plan(attack)
+    claim = Claim(x_adv=result.x_adv, label=samples.y, index=samples.index, norm=plan.norm, epsilon=plan.epsilon)
+    violations, failed = examine(claim, samples.data, samples.first)
     return ShardRun(
         key=key,
         prediction=result.prediction,
         confidence=result.confidence,
-        success=result.success,
+        success=result.success & ~failed,
         attacked=result.attacked,
         distance=result.distance,
         target=result.target,
         forwards=result.forwards,
         backwards=result.backwards,
         zero_gradient=result.zero_gradient,
-        violations=result.violations,
+        violations=violations,
         x_adv=result.x_adv if samples.keep_all else result.x_adv[: samples.pictures],
     )
 

@@ -9,6 +9,7 @@ from functools import partial
 
 from sparring.v1 import jobs_pb2, models_pb2
 
+from services import faultpoints
 from services.errors import InvalidArgument, NotFound, ResourceExhausted, SparringError
 from services.jobs.record import Registration
 from workers.defenses import DEFENSES
@@ -52,9 +53,8 @@ def close_training(unit: Unit) -> Finished:
     model = load(content, _signature(unit)).to(unit.context.device)
     own, asked = unit.lease.job_id, unit.job.training.model_id
     name = own if asked == "" or _taken(unit, asked) else asked
-    result = judge(unit, model, f"models/{name}", weights)
     artifact = jobs_pb2.JobArtifact(role="weights", artifact=f"artifacts/{weights}", size_bytes=len(content))
-    result.artifacts.append(artifact)
+    result = judge(unit, model, f"models/{name}", artifact)
     # Another training may take the name until this one is written down; then the model gets the job's.
     otherwise = _finished(unit, model, result, own) if name != own else None
     return replace(_finished(unit, model, result, name), otherwise=otherwise)
@@ -112,18 +112,20 @@ class _Keeper:
     def __call__(self, checkpoint: bytes) -> None:
         """Put it; a store without room for it costs no more than that a lost worker is followed further back."""
         artifacts, heartbeat = self._unit.context.artifacts, self._unit.heartbeat
-        put = partial(artifacts.put, checkpoint, BINARY, CHECKPOINT_TTL_S)
+        tenant = self._unit.lease.tenant
+        put = partial(artifacts.put, tenant, checkpoint, BINARY, CHECKPOINT_TTL_S)
         try:
             digest = heartbeat.insist(put, wait_if_full=False)
         except (ResourceExhausted, InvalidArgument) as error:
             logger.warning("a checkpoint of %d bytes is not kept: %s", len(checkpoint), error.message)
             return
+        faultpoints.reach("worker.checkpointed")
         heartbeat.keep_checkpoint(digest)
         before, self._last = self._last, digest
         if before is None or before == digest:
             return
         try:
-            self._unit.context.artifacts.delete(before)
+            artifacts.delete(tenant, before)
         except SparringError as error:
             logger.info("an old checkpoint is left to lapse: %s", error)
 

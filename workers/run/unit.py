@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 import torch
 from sparring.v1 import datasets_pb2, jobs_pb2
 
+from services import faultpoints
 from services.artifacts.store import ArtifactStore
 from services.errors import DataLoss, NotFound
 from services.jobs.record import Lease, UnitResult
@@ -21,6 +24,7 @@ from workers.models import Classifier, load
 from workers.run import messages
 from workers.run.cache import Cache
 
+Value = TypeVar("Value")
 BINARY = "application/octet-stream"
 MODELS_KEPT = 4
 DATASETS_KEPT = 2
@@ -43,7 +47,7 @@ class Context:
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """A leased unit with its job."""
+    """A leased unit with its job. Whatever it reads, puts or keeps for the next unit is its tenant's."""
 
     lease: Lease
     job: jobs_pb2.Job
@@ -58,7 +62,7 @@ class Unit:
     def fetch(self, sha256: str, what: str) -> bytes:
         """An artifact's bytes; raises Rejected where they are gone or damaged."""
         try:
-            return self.heartbeat.insist(lambda: self.context.artifacts.get(sha256))
+            return self.heartbeat.insist(lambda: self.context.artifacts.get(self.lease.tenant, sha256))
         except NotFound as error:
             message = f"{what} (artifact {sha256}) is not there any more; upload or make it again, and create a new job"
             raise Rejected("ARTIFACT_MISSING", message) from error
@@ -72,7 +76,13 @@ class Unit:
         if len(content) > limit:
             message = f"the result has {len(content)} bytes, the server's cap is {limit}; select fewer samples"
             raise Rejected("RESULT_TOO_LARGE", message)
-        return self.heartbeat.insist(lambda: self.context.artifacts.put(content, media_type, ttl_s))
+        if not self.lease.closing:
+            faultpoints.reach("worker.computed")
+        put = partial(self.context.artifacts.put, self.lease.tenant, content, media_type, ttl_s)
+        sha256 = self.heartbeat.insist(put)
+        if not self.lease.closing:
+            faultpoints.reach("worker.put")
+        return sha256
 
     def results(self) -> list[UnitResult]:
         """What the units before the closing one committed, in their order."""
@@ -86,7 +96,7 @@ class Unit:
         def make() -> Classifier:
             return load(self.fetch(sha256, f"the weights of {resolved.name}"), signature).to(self.context.device)
 
-        return self.context.models.get((sha256, signature), make)
+        return self._kept(self.context.models, (sha256, signature), make)
 
     def samples(self, selection: jobs_pb2.ResolvedData, start: int = 0, stop: int | None = None) -> Dataset:
         """The samples [start, stop) of a selection; of a large mounted folder, those files alone are read."""
@@ -97,7 +107,7 @@ class Unit:
         if selection.source == datasets_pb2.DATASET_SOURCE_MOUNTED:
             key = (selection.dataset, selection.split, selection.offset, selection.count)
             make = partial(self._mounted, selection, selection.offset, selection.count)
-            return self.context.datasets.get(key, make).select(start, end - start)
+            return self._kept(self.context.datasets, key, make).select(start, end - start)
         return self._whole(selection).select(selection.offset + start, end - start)
 
     def _whole(self, selection: jobs_pb2.ResolvedData) -> Dataset:
@@ -105,13 +115,17 @@ class Unit:
         if selection.source == datasets_pb2.DATASET_SOURCE_BUILT_IN:
             return data.builtin(selection.dataset, selection.split)
         key = (selection.images_sha256, selection.labels_sha256, selection.classes)
-        return self.context.datasets.get(key, lambda: self.uploaded(*key))
+        return self._kept(self.context.datasets, key, lambda: self.uploaded(*key))
 
     def uploaded(self, images_sha256: str, labels_sha256: str, classes: int) -> Dataset:
         """The dataset that uploaded arrays make, every pixel and label checked."""
         images = self.fetch(images_sha256, "the pictures")
         labels = None if labels_sha256 == images_sha256 else self.fetch(labels_sha256, "the labels")
         return data.from_arrays(images, labels, classes)
+
+    def _kept(self, cache: Cache[Value], key: Hashable, make: Callable[[], Value]) -> Value:
+        """What an earlier unit of the same tenant has left in a cache; nobody meets what another tenant has loaded."""
+        return cache.get((self.lease.tenant, key), make)
 
     def _mounted(self, selection: jobs_pb2.ResolvedData, offset: int, count: int) -> Dataset:
         root = self.context.data_root

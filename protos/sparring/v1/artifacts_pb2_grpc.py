@@ -82,7 +82,7 @@ class ArtifactServiceServicer:
     def BeginUpload(self, request, context):
         """Opens an upload, or answers with the artifact at once if its bytes are held already.
         INVALID_ARGUMENT: a bad sha256, a size of 0 or above the cap. RESOURCE_EXHAUSTED with RetryInfo: the store is
-        too full to take the declared size.
+        too full to take the declared size; with QuotaFailure: the tenant's quota is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -94,6 +94,8 @@ class ArtifactServiceServicer:
         An upload that was cut off keeps its whole chunks for an hour: ask QueryUpload for the offset and go on from there.
         NOT_FOUND: no such upload (or it lapsed). OUT_OF_RANGE: the offset is not the committed one, or more bytes came
         than declared. DATA_LOSS: the bytes do not have the declared SHA-256; the upload is gone, start again.
+        UNAUTHENTICATED: the key ended meanwhile. RESOURCE_EXHAUSTED with RetryInfo: the tenant has too many streams open.
+        DEADLINE_EXCEEDED: nothing came for 60 s.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -109,6 +111,8 @@ class ArtifactServiceServicer:
     def DownloadArtifact(self, request, context):
         """Streams an artifact from an offset in messages of at most 1 MiB; each stored chunk is checked against its digest
         before it is sent. NOT_FOUND; OUT_OF_RANGE: offset beyond the end; DATA_LOSS: a stored chunk is damaged.
+        UNAUTHENTICATED and RESOURCE_EXHAUSTED as for uploads. DEADLINE_EXCEEDED: the client read nothing for 60 s; it MAY go
+        on from the offset where it stands.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

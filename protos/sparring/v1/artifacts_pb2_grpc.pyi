@@ -41,7 +41,7 @@ class ArtifactServiceStub:
     BeginUpload: _grpc.UnaryUnaryMultiCallable[_artifacts_pb2.BeginUploadRequest, _artifacts_pb2.BeginUploadResponse]
     """Opens an upload, or answers with the artifact at once if its bytes are held already.
     INVALID_ARGUMENT: a bad sha256, a size of 0 or above the cap. RESOURCE_EXHAUSTED with RetryInfo: the store is
-    too full to take the declared size.
+    too full to take the declared size; with QuotaFailure: the tenant's quota is.
     """
     UploadArtifact: _grpc.StreamUnaryMultiCallable[_artifacts_pb2.UploadArtifactRequest, _artifacts_pb2.UploadArtifactResponse]
     """Appends chunks to an upload and, once the declared size is reached, seals it: the SHA-256 of the whole is
@@ -49,12 +49,16 @@ class ArtifactServiceStub:
     An upload that was cut off keeps its whole chunks for an hour: ask QueryUpload for the offset and go on from there.
     NOT_FOUND: no such upload (or it lapsed). OUT_OF_RANGE: the offset is not the committed one, or more bytes came
     than declared. DATA_LOSS: the bytes do not have the declared SHA-256; the upload is gone, start again.
+    UNAUTHENTICATED: the key ended meanwhile. RESOURCE_EXHAUSTED with RetryInfo: the tenant has too many streams open.
+    DEADLINE_EXCEEDED: nothing came for 60 s.
     """
     QueryUpload: _grpc.UnaryUnaryMultiCallable[_artifacts_pb2.QueryUploadRequest, _artifacts_pb2.QueryUploadResponse]
     """How far an upload has come. NOT_FOUND as above."""
     DownloadArtifact: _grpc.UnaryStreamMultiCallable[_artifacts_pb2.DownloadArtifactRequest, _artifacts_pb2.DownloadArtifactResponse]
     """Streams an artifact from an offset in messages of at most 1 MiB; each stored chunk is checked against its digest
     before it is sent. NOT_FOUND; OUT_OF_RANGE: offset beyond the end; DATA_LOSS: a stored chunk is damaged.
+    UNAUTHENTICATED and RESOURCE_EXHAUSTED as for uploads. DEADLINE_EXCEEDED: the client read nothing for 60 s; it MAY go
+    on from the offset where it stands.
     """
     GetArtifact: _grpc.UnaryUnaryMultiCallable[_artifacts_pb2.GetArtifactRequest, _artifacts_pb2.Artifact]
     """Describes an artifact. NOT_FOUND."""
@@ -74,7 +78,7 @@ class ArtifactServiceAsyncStub(ArtifactServiceStub):
     BeginUpload: _aio.UnaryUnaryMultiCallable[_artifacts_pb2.BeginUploadRequest, _artifacts_pb2.BeginUploadResponse]  # type: ignore[assignment]
     """Opens an upload, or answers with the artifact at once if its bytes are held already.
     INVALID_ARGUMENT: a bad sha256, a size of 0 or above the cap. RESOURCE_EXHAUSTED with RetryInfo: the store is
-    too full to take the declared size.
+    too full to take the declared size; with QuotaFailure: the tenant's quota is.
     """
     UploadArtifact: _aio.StreamUnaryMultiCallable[_artifacts_pb2.UploadArtifactRequest, _artifacts_pb2.UploadArtifactResponse]  # type: ignore[assignment]
     """Appends chunks to an upload and, once the declared size is reached, seals it: the SHA-256 of the whole is
@@ -82,12 +86,16 @@ class ArtifactServiceAsyncStub(ArtifactServiceStub):
     An upload that was cut off keeps its whole chunks for an hour: ask QueryUpload for the offset and go on from there.
     NOT_FOUND: no such upload (or it lapsed). OUT_OF_RANGE: the offset is not the committed one, or more bytes came
     than declared. DATA_LOSS: the bytes do not have the declared SHA-256; the upload is gone, start again.
+    UNAUTHENTICATED: the key ended meanwhile. RESOURCE_EXHAUSTED with RetryInfo: the tenant has too many streams open.
+    DEADLINE_EXCEEDED: nothing came for 60 s.
     """
     QueryUpload: _aio.UnaryUnaryMultiCallable[_artifacts_pb2.QueryUploadRequest, _artifacts_pb2.QueryUploadResponse]  # type: ignore[assignment]
     """How far an upload has come. NOT_FOUND as above."""
     DownloadArtifact: _aio.UnaryStreamMultiCallable[_artifacts_pb2.DownloadArtifactRequest, _artifacts_pb2.DownloadArtifactResponse]  # type: ignore[assignment]
     """Streams an artifact from an offset in messages of at most 1 MiB; each stored chunk is checked against its digest
     before it is sent. NOT_FOUND; OUT_OF_RANGE: offset beyond the end; DATA_LOSS: a stored chunk is damaged.
+    UNAUTHENTICATED and RESOURCE_EXHAUSTED as for uploads. DEADLINE_EXCEEDED: the client read nothing for 60 s; it MAY go
+    on from the offset where it stands.
     """
     GetArtifact: _aio.UnaryUnaryMultiCallable[_artifacts_pb2.GetArtifactRequest, _artifacts_pb2.Artifact]  # type: ignore[assignment]
     """Describes an artifact. NOT_FOUND."""
@@ -110,7 +118,7 @@ class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_artifacts_pb2.BeginUploadResponse, _abc.Awaitable[_artifacts_pb2.BeginUploadResponse]]:
         """Opens an upload, or answers with the artifact at once if its bytes are held already.
         INVALID_ARGUMENT: a bad sha256, a size of 0 or above the cap. RESOURCE_EXHAUSTED with RetryInfo: the store is
-        too full to take the declared size.
+        too full to take the declared size; with QuotaFailure: the tenant's quota is.
         """
 
     @_abc_1.abstractmethod
@@ -124,6 +132,8 @@ class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
         An upload that was cut off keeps its whole chunks for an hour: ask QueryUpload for the offset and go on from there.
         NOT_FOUND: no such upload (or it lapsed). OUT_OF_RANGE: the offset is not the committed one, or more bytes came
         than declared. DATA_LOSS: the bytes do not have the declared SHA-256; the upload is gone, start again.
+        UNAUTHENTICATED: the key ended meanwhile. RESOURCE_EXHAUSTED with RetryInfo: the tenant has too many streams open.
+        DEADLINE_EXCEEDED: nothing came for 60 s.
         """
 
     @_abc_1.abstractmethod
@@ -142,6 +152,8 @@ class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_artifacts_pb2.DownloadArtifactResponse], _abc.AsyncIterator[_artifacts_pb2.DownloadArtifactResponse]]:
         """Streams an artifact from an offset in messages of at most 1 MiB; each stored chunk is checked against its digest
         before it is sent. NOT_FOUND; OUT_OF_RANGE: offset beyond the end; DATA_LOSS: a stored chunk is damaged.
+        UNAUTHENTICATED and RESOURCE_EXHAUSTED as for uploads. DEADLINE_EXCEEDED: the client read nothing for 60 s; it MAY go
+        on from the offset where it stands.
         """
 
     @_abc_1.abstractmethod

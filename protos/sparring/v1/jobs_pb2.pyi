@@ -574,8 +574,8 @@ class Resolution(_message.Message):
     units: _builtins.int
     """Units of work before the closing one: models x shards. Unit u is model u / shards, shard u % shards."""
     giga_ops: _builtins.float
-    """Estimated compute in billions of multiply-adds: samples x passes x what one pass of the network costs. What the
-    tenant's quota of compute is charged until the job ends.
+    """Estimated compute in billions of multiply-adds: samples x passes x what one pass of the network costs; a pass forward
+    and backward counts as three. What the tenant's quota of compute is charged until the job ends.
     """
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResolvedModel]:
@@ -732,7 +732,9 @@ class ResultRow(_message.Message):
     curve: _builtins.bool
     """The row is a point of an epsilon curve."""
     violations: _builtins.int
-    """Samples whose adversarial example left the ball or the box when it was checked again in float32; 0 in a sound result."""
+    """Adversarial examples that failed when all were checked again, counted once for each way of failing: outside the ball
+    (in float64) or the box, another label, dtype or index, not finite. 0 in a sound result. The manifest has each kind.
+    """
     @_builtins.property
     def clean_accuracy(self) -> Global___Proportion:
         """Part of them that the model gets right clean, 0 to 1, with its 95 % Wilson interval."""
@@ -747,7 +749,7 @@ class ResultRow(_message.Message):
 
     @_builtins.property
     def class_robust_accuracy(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Robust accuracy of each class, in the order of the labels."""
+        """Robust accuracy of each class, in the order of the labels; NaN for a class without a sample that was judged."""
 
     @_builtins.property
     def parameters(self) -> _attacks_pb2.Attack:

@@ -84,7 +84,8 @@ class JobServiceServicer:
 
     def CreateJob(self, request, context):
         """Accepts a job. Once this has answered, the job reaches an end whatever dies.
-        INVALID_ARGUMENT with BadRequest: every bad field at once; also a request_id that came before with another body.
+        INVALID_ARGUMENT with BadRequest: every bad field at once; also a request_id that came before with another body, or a
+        network whose weights fit no artifact.
         NOT_FOUND with ResourceInfo: a model or dataset that is not there. FAILED_PRECONDITION: one that is not READY.
         RESOURCE_EXHAUSTED with RetryInfo: the store is too full to take new work; with QuotaFailure: the tenant's quota is.
         """
@@ -110,7 +111,9 @@ class JobServiceServicer:
         """Streams a job's events, numbered from 1 without gaps, from `after_event_id` on; ends after the event that ends the
         job. A client that lost the stream asks again with the last id that it saw, and misses nothing. A heartbeat comes
         every 15 s; after 15 min the server ends the stream with OK and the client asks again.
-        NOT_FOUND. OUT_OF_RANGE: `after_event_id` is beyond the last event.
+        NOT_FOUND. OUT_OF_RANGE: `after_event_id` is beyond the last event. UNAUTHENTICATED: the key ended meanwhile.
+        RESOURCE_EXHAUSTED with RetryInfo: the tenant has too many streams open. DEADLINE_EXCEEDED: the client read nothing for
+        60 s; it MAY go on from the last event that it saw.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

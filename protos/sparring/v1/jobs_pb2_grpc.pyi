@@ -39,7 +39,8 @@ class JobServiceStub:
     def __new__(cls, channel: _aio.Channel) -> JobServiceAsyncStub: ...
     CreateJob: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.CreateJobRequest, _jobs_pb2.Job]
     """Accepts a job. Once this has answered, the job reaches an end whatever dies.
-    INVALID_ARGUMENT with BadRequest: every bad field at once; also a request_id that came before with another body.
+    INVALID_ARGUMENT with BadRequest: every bad field at once; also a request_id that came before with another body, or a
+    network whose weights fit no artifact.
     NOT_FOUND with ResourceInfo: a model or dataset that is not there. FAILED_PRECONDITION: one that is not READY.
     RESOURCE_EXHAUSTED with RetryInfo: the store is too full to take new work; with QuotaFailure: the tenant's quota is.
     """
@@ -51,7 +52,9 @@ class JobServiceStub:
     """Streams a job's events, numbered from 1 without gaps, from `after_event_id` on; ends after the event that ends the
     job. A client that lost the stream asks again with the last id that it saw, and misses nothing. A heartbeat comes
     every 15 s; after 15 min the server ends the stream with OK and the client asks again.
-    NOT_FOUND. OUT_OF_RANGE: `after_event_id` is beyond the last event.
+    NOT_FOUND. OUT_OF_RANGE: `after_event_id` is beyond the last event. UNAUTHENTICATED: the key ended meanwhile.
+    RESOURCE_EXHAUSTED with RetryInfo: the tenant has too many streams open. DEADLINE_EXCEEDED: the client read nothing for
+    60 s; it MAY go on from the last event that it saw.
     """
     CancelJob: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.CancelJobRequest, _jobs_pb2.Job]
     """Asks for the end of a job. Units that run stop within about two seconds on a CPU; finished shards are kept.
@@ -76,7 +79,8 @@ class JobServiceAsyncStub(JobServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateJob: _aio.UnaryUnaryMultiCallable[_jobs_pb2.CreateJobRequest, _jobs_pb2.Job]  # type: ignore[assignment]
     """Accepts a job. Once this has answered, the job reaches an end whatever dies.
-    INVALID_ARGUMENT with BadRequest: every bad field at once; also a request_id that came before with another body.
+    INVALID_ARGUMENT with BadRequest: every bad field at once; also a request_id that came before with another body, or a
+    network whose weights fit no artifact.
     NOT_FOUND with ResourceInfo: a model or dataset that is not there. FAILED_PRECONDITION: one that is not READY.
     RESOURCE_EXHAUSTED with RetryInfo: the store is too full to take new work; with QuotaFailure: the tenant's quota is.
     """
@@ -88,7 +92,9 @@ class JobServiceAsyncStub(JobServiceStub):
     """Streams a job's events, numbered from 1 without gaps, from `after_event_id` on; ends after the event that ends the
     job. A client that lost the stream asks again with the last id that it saw, and misses nothing. A heartbeat comes
     every 15 s; after 15 min the server ends the stream with OK and the client asks again.
-    NOT_FOUND. OUT_OF_RANGE: `after_event_id` is beyond the last event.
+    NOT_FOUND. OUT_OF_RANGE: `after_event_id` is beyond the last event. UNAUTHENTICATED: the key ended meanwhile.
+    RESOURCE_EXHAUSTED with RetryInfo: the tenant has too many streams open. DEADLINE_EXCEEDED: the client read nothing for
+    60 s; it MAY go on from the last event that it saw.
     """
     CancelJob: _aio.UnaryUnaryMultiCallable[_jobs_pb2.CancelJobRequest, _jobs_pb2.Job]  # type: ignore[assignment]
     """Asks for the end of a job. Units that run stop within about two seconds on a CPU; finished shards are kept.
@@ -116,7 +122,8 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_jobs_pb2.Job, _abc.Awaitable[_jobs_pb2.Job]]:
         """Accepts a job. Once this has answered, the job reaches an end whatever dies.
-        INVALID_ARGUMENT with BadRequest: every bad field at once; also a request_id that came before with another body.
+        INVALID_ARGUMENT with BadRequest: every bad field at once; also a request_id that came before with another body, or a
+        network whose weights fit no artifact.
         NOT_FOUND with ResourceInfo: a model or dataset that is not there. FAILED_PRECONDITION: one that is not READY.
         RESOURCE_EXHAUSTED with RetryInfo: the store is too full to take new work; with QuotaFailure: the tenant's quota is.
         """
@@ -146,7 +153,9 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams a job's events, numbered from 1 without gaps, from `after_event_id` on; ends after the event that ends the
         job. A client that lost the stream asks again with the last id that it saw, and misses nothing. A heartbeat comes
         every 15 s; after 15 min the server ends the stream with OK and the client asks again.
-        NOT_FOUND. OUT_OF_RANGE: `after_event_id` is beyond the last event.
+        NOT_FOUND. OUT_OF_RANGE: `after_event_id` is beyond the last event. UNAUTHENTICATED: the key ended meanwhile.
+        RESOURCE_EXHAUSTED with RetryInfo: the tenant has too many streams open. DEADLINE_EXCEEDED: the client read nothing for
+        60 s; it MAY go on from the last event that it saw.
         """
 
     @_abc_1.abstractmethod

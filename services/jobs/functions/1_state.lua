@@ -4,33 +4,43 @@
 --
 -- KEYS (all start with '{sparring}:', one hash slot; numbers are decimal, times are milliseconds)
 --   job:ID            HASH    the record: id tenant kind lane state spec spec_hash request_id units display_name version
---                             created started ended last_event place error lost result registered progress told told_ms
---                             told_message message since idle ran recovering end_token last_op
+--                             created started ended last_event place error lost overdue result registered progress told
+--                             told_ms told_message message since idle ran recovering end_token last_op deadline_ms
+--                             queue_ms mega_ops
 --                               place: its turn in the queue; since, idle: since when some unit, no unit runs;
 --                               ran: how long it ran before; told: fraction of its last progress event;
---                               lost: JSON, why it is quarantined; end_token: the lease that ended it
---   units:ID          HASH    of unit U: t:U token and w:U worker while leased; a:U attempts; c:U checkpoint;
---                             o:U 'TOKEN:word' how its last lease ended; m:U:NAME its last metric
+--                               lost, overdue: JSON, why it is quarantined or which of its limits it went beyond;
+--                               end_token: the lease that ended it; mega_ops: what it costs, in millions of operations
+--   units:ID          HASH    of unit U: t:U token, w:U worker and l:U length of the lease while leased; a:U attempts;
+--                             c:U checkpoint; o:U 'TOKEN:word' how its last lease ended; m:U:NAME its last metric
 --   running:ID        HASH    leased unit -> fraction done, 0 to 1
 --   results:ID        HASH    committed unit -> JSON [token, digest, stats]
 --   open:ID           ZSET    units that may be claimed, by number
 --   ev:ID             STREAM  N-0, N from 1 without gaps: t type, ms time, p JSON payload, e serialized google.rpc.Status
---   ready:LANE        ZSET    jobs with open units, by place; LANE: any, cpu, gpu
+--   ready:LANE:TENANT   ZSET  jobs with open units, by place; LANE: any, cpu, gpu
+--   going:LANE:TENANT   ZSET  those of them that are RUNNING, which a tenant's limit of running jobs does not keep waiting
+--   tenants:LANE      SET     tenants with jobs in ready:LANE:TENANT
 --   leases            ZSET    'ID/U' by deadline
+--   due               ZSET    'ID/deadline' of jobs that have not ended, 'ID/queue' of jobs never claimed, by end of the time
 --   fence, places, bells, entries   INT    last token, place, bell and registry entry
+--   turn              FLOAT   the greatest turn that was served, see tenant:TENANT
 --   claim:CLAIM       STRING  JSON [id, unit, token, attempt, deadline], ten minutes: a repeated claim is the same claim
---   done:OPERATION    STRING  ten minutes: a repeated delete is the same delete
+--   done:OPERATION    STRING  ten minutes, one for an audit entry: a repeated delete is the same delete
 --   req:TENANT:REQ    STRING  'HASH ID', 24 hours: a repeated submit is the same submit
 --   idx:TENANT        ZSET    every job, in the order of acceptance
 --   ended             ZSET    ended jobs, by time of the end
+--   tenant:TENANT     HASH    its quota: max_queued_jobs max_running_jobs max_artifact_bytes max_giga_ops weight; its usage:
+--                             queued, running jobs, mega_ops of jobs that have not ended, leased units; turn: 1/weight
+--                             more with each unit that it is given; audited: number of its last audit entry
+--   audit:TENANT      STREAM  N-0, N from 1: e the entry; about 10,000 are kept
 --   workers:LANE, idle:LANE   ZSET    workers that listen, and those without work, by time of lapse
 --   worker            HASH    worker -> 'TIME JSON'
 --   mounts            HASH    mounted dataset -> record
 --   reg:TENANT:KIND:{order,record,owner,pins}   ZSET by age, HASH id -> record, job that wrote it, its artifacts
---   a:SHA:m, a:SHA:I  HASH, STRING   an artifact: size media created expires pins digests; its chunk I of 1 MiB
---   u:UPLOAD, u:UPLOAD:I   the same while it is uploaded: sha size media chunks digests
---   lapse, uploads    ZSET    artifacts without pins and uploads, by time of lapse
---   bytes             INT     sum of the sizes of all artifacts
+--   a:TENANT:SHA:m, a:TENANT:SHA:I   HASH, STRING   an artifact: size media created expires pins digests; its chunk I of 1 MiB
+--   u:TENANT:UPLOAD, u:TENANT:UPLOAD:I   the same while it is uploaded: sha size media chunks digests
+--   lapse, uploads    ZSET    'TENANT/SHA' without pins and 'TENANT/UPLOAD', by time of lapse
+--   bytes:TENANT      INT     sum of the sizes of its artifacts, and of the sizes that its uploads declare
 --   wake:WATCHER      STREAM  of one gateway, see watch.py
 -- and 'sparring:cel:LANE', a LIST: Celery's queue, where the bells go. A bell carries nothing; the state here is the truth.
 
@@ -76,21 +86,69 @@ local function event(id, kind, payload, now, status)
     't', kind, 'ms', int(now), 'p', cjson.encode(payload), 'e', status or '')
 end
 
--- The one place where a job's state is written.
-local function set_state(id, state, now, payload, status)
-  redis.call('HSET', job_key(id), 'state', state)
-  redis.call('HINCRBY', job_key(id), 'version', 1)
+local function tenant_key(tenant)
+  return P .. 'tenant:' .. tenant
+end
+
+-- Fields of a tenant as numbers, 0 for what it does not have.
+local function tenant_numbers(tenant, ...)
+  local numbers = redis.call('HMGET', tenant_key(tenant), ...)
+  for i, text in ipairs(numbers) do
+    numbers[i] = tonumber(text or 0)
+  end
+  return unpack(numbers)
+end
+
+local COUNTED = {[QUEUED] = 'queued', [RUNNING] = 'running', [CANCELLING] = 'running'}
+
+-- What the tenant uses follows from the states of its jobs, and is counted nowhere else.
+local function count(tenant, before, after, mega_ops)
+  local was, is = COUNTED[before], COUNTED[after]
+  if was ~= is then
+    if was then
+      redis.call('HINCRBY', tenant_key(tenant), was, -1)
+    end
+    if is then
+      redis.call('HINCRBY', tenant_key(tenant), is, 1)
+    end
+    if mega_ops > 0 and not (was and is) then
+      redis.call('HINCRBY', tenant_key(tenant), 'mega_ops', int(is and mega_ops or -mega_ops))
+    end
+  end
+end
+
+-- The indices that follow from the state: what runs already, what has ended, which limits still count.
+local function index_state(id, state, lane, tenant, place, now)
+  local going = P .. 'going:' .. lane .. ':' .. tenant
+  if state == RUNNING and redis.call('EXISTS', P .. 'open:' .. id) == 1 then
+    redis.call('ZADD', going, place, id)
+  else
+    redis.call('ZREM', going, id)
+  end
+  if state ~= QUEUED then
+    redis.call('ZREM', P .. 'due', id .. '/queue')
+  end
   if TERMINAL[state] then
+    redis.call('ZREM', P .. 'due', id .. '/deadline')
     redis.call('HSET', job_key(id), 'ended', int(now))
     redis.call('ZADD', P .. 'ended', int(now), id)
   end
+end
+
+-- The one place where a job's state is written.
+local function set_state(id, state, now, payload, status)
+  local before, lane, tenant, place, mega_ops = get(id, 'state', 'lane', 'tenant', 'place', 'mega_ops')
+  count(tenant, tonumber(before), state, tonumber(mega_ops))
+  redis.call('HSET', job_key(id), 'state', state)
+  redis.call('HINCRBY', job_key(id), 'version', 1)
+  index_state(id, state, lane, tenant, place, now)
   payload = payload or {}
   payload.state = state
   event(id, 'state', payload, now, status)
 end
 
-local function unit_event(id, unit, kind, worker, attempt, now)
-  event(id, 'unit', {unit = unit, kind = kind, worker = worker, attempt = attempt}, now)
+local function unit_event(id, unit, kind, worker, attempt, now, cause)
+  event(id, 'unit', {unit = unit, kind = kind, worker = worker, attempt = attempt, cause = cause}, now)
 end
 
 local function units_done(id)

@@ -32,7 +32,7 @@ local function ring(lane, wanted, now)
 end
 
 local function open_units(id, units, now)
-  local lane, place = get(id, 'lane', 'place')
+  local lane, tenant, place, state = get(id, 'lane', 'tenant', 'place', 'state')
   for first = 1, #units, 1000 do
     local arguments = {}
     for i = first, math.min(first + 999, #units) do
@@ -41,8 +41,22 @@ local function open_units(id, units, now)
     end
     redis.call('ZADD', P .. 'open:' .. id, unpack(arguments))
   end
-  redis.call('ZADD', P .. 'ready:' .. lane, place, id)
+  redis.call('ZADD', P .. 'ready:' .. lane .. ':' .. tenant, place, id)
+  redis.call('SADD', P .. 'tenants:' .. lane, tenant)
+  if tonumber(state) == RUNNING then
+    redis.call('ZADD', P .. 'going:' .. lane .. ':' .. tenant, place, id)
+  end
   ring(lane, #units, now)
+end
+
+-- Takes a job that has no open units any more out of the queue.
+local function unlist(id)
+  local lane, tenant = get(id, 'lane', 'tenant')
+  redis.call('ZREM', P .. 'going:' .. lane .. ':' .. tenant, id)
+  redis.call('ZREM', P .. 'ready:' .. lane .. ':' .. tenant, id)
+  if redis.call('EXISTS', P .. 'ready:' .. lane .. ':' .. tenant) == 0 then
+    redis.call('SREM', P .. 'tenants:' .. lane, tenant)
+  end
 end
 
 -- Opens whatever is not committed: the units of the job, or its closing unit once all of them are.
@@ -57,27 +71,57 @@ local function open_rest(id, now)
 end
 
 local function close_units(id)
-  redis.call('ZREM', P .. 'ready:' .. get(id, 'lane'), id)
   redis.call('DEL', P .. 'open:' .. id)
+  unlist(id)
 end
 
--- The first open unit of the job whose turn it is, out of `any` and the worker's own lane.
+-- Fair shares. Among the tenants with units for a worker, that one is served which has the fewest leased units for its
+-- weight. Where that is equal it is whose turn comes first: each unit moves a tenant's turn on by 1/weight, and one
+-- that was away starts where the others are. Where that is equal too, the job that was accepted first goes first.
+
+local function first_of(one, other)
+  for i = 1, #one do
+    if one[i] ~= other[i] then
+      return one[i] < other[i]
+    end
+  end
+  return false
+end
+
+-- What a tenant offers a lane: share, turn and place to be compared, and the job. Nil where it may not run one more.
+local function bid(lane, tenant, served)
+  local leased, weight, turn, running, most =
+    tenant_numbers(tenant, 'leased', 'weight', 'turn', 'running', 'max_running_jobs')
+  local list = (most > 0 and running >= most and 'going:' or 'ready:') .. lane .. ':' .. tenant
+  local id, place = unpack(redis.call('ZRANGE', P .. list, 0, 0, 'WITHSCORES'))
+  if id then
+    weight = weight > 0 and weight or 1
+    return {leased / weight, math.max(turn, served), tonumber(place)}, id, tenant, weight
+  end
+end
+
+-- The next unit for a worker of a lane, out of `any` and its own; looks once at each tenant that has work there.
 local function pop_unit(lane)
-  local best, best_place, best_lane
-  for _, candidate in ipairs({'any', lane}) do
-    local head = redis.call('ZRANGE', P .. 'ready:' .. candidate, 0, 0, 'WITHSCORES')
-    if head[1] and (not best or tonumber(head[2]) < best_place) then
-      best, best_place, best_lane = head[1], tonumber(head[2]), candidate
+  local served = tonumber(redis.call('GET', P .. 'turn') or 0)
+  local best, id, tenant, weight
+  for _, own in ipairs({'any', lane}) do
+    for _, name in ipairs(redis.call('SMEMBERS', P .. 'tenants:' .. own)) do
+      local offer, offered, its_name, its_weight = bid(own, name, served)
+      if offer and (not best or first_of(offer, best)) then
+        best, id, tenant, weight = offer, offered, its_name, its_weight
+      end
     end
   end
   if not best then
     return nil
   end
-  local unit = redis.call('ZPOPMIN', P .. 'open:' .. best)[1]
-  if redis.call('ZCARD', P .. 'open:' .. best) == 0 then
-    redis.call('ZREM', P .. 'ready:' .. best_lane, best)
+  redis.call('SET', P .. 'turn', string.format('%.17g', best[2]))
+  redis.call('HSET', tenant_key(tenant), 'turn', string.format('%.17g', best[2] + 1 / weight))
+  local unit = redis.call('ZPOPMIN', P .. 'open:' .. id)[1]
+  if redis.call('EXISTS', P .. 'open:' .. id) == 0 then
+    unlist(id)
   end
-  return best, tonumber(unit)
+  return id, tonumber(unit)
 end
 
 local function holds(id, unit, token)
@@ -88,11 +132,12 @@ local function ended_with(id, unit, token, word)
   return redis.call('HGET', P .. 'units:' .. id, 'o:' .. unit) == token .. ':' .. word
 end
 
-local function begin_lease(id, unit, worker, deadline, now)
+local function begin_lease(id, unit, worker, lease_ms, now)
   local token = int(redis.call('INCR', P .. 'fence'))
   local units = P .. 'units:' .. id
-  redis.call('HSET', units, 't:' .. unit, token, 'w:' .. unit, worker)
-  redis.call('ZADD', P .. 'leases', int(deadline), id .. '/' .. unit)
+  redis.call('HSET', units, 't:' .. unit, token, 'w:' .. unit, worker, 'l:' .. unit, lease_ms)
+  redis.call('ZADD', P .. 'leases', int(now + lease_ms), id .. '/' .. unit)
+  redis.call('HINCRBY', tenant_key((get(id, 'tenant'))), 'leased', 1)
   redis.call('HSET', P .. 'running:' .. id, unit, 0)
   redis.call('HSETNX', job_key(id), 'since', int(now))
   redis.call('HSETNX', job_key(id), 'started', int(now))
@@ -104,9 +149,10 @@ end
 local function end_lease(id, unit, word, now)
   local units = P .. 'units:' .. id
   local token = redis.call('HGET', units, 't:' .. unit)
-  redis.call('HDEL', units, 't:' .. unit, 'w:' .. unit)
+  redis.call('HDEL', units, 't:' .. unit, 'w:' .. unit, 'l:' .. unit)
   redis.call('HSET', units, 'o:' .. unit, token .. ':' .. word)
   redis.call('ZREM', P .. 'leases', id .. '/' .. unit)
+  redis.call('HINCRBY', tenant_key((get(id, 'tenant'))), 'leased', -1)
   redis.call('HDEL', P .. 'running:' .. id, unit)
   local left = redis.call('HLEN', P .. 'running:' .. id)
   if left == 0 then
@@ -117,6 +163,17 @@ local function end_lease(id, unit, word, now)
   return left
 end
 
+-- A tenant with a limit of running jobs may run another one: its jobs were rung for when they could not be taken yet.
+local function ring_waiting(tenant, now)
+  if tenant_numbers(tenant, 'max_running_jobs') > 0 then
+    for _, lane in ipairs({'any', 'cpu', 'gpu'}) do
+      for _, id in ipairs(redis.call('ZRANGE', P .. 'ready:' .. lane .. ':' .. tenant, 0, 0)) do
+        ring(lane, redis.call('ZCARD', P .. 'open:' .. id), now)
+      end
+    end
+  end
+end
+
 -- Ends the job whatever else of it runs; those workers find their tokens stale.
 local function end_job(id, state, now, payload, status)
   for _, unit in ipairs(redis.call('HKEYS', P .. 'running:' .. id)) do
@@ -125,6 +182,7 @@ local function end_job(id, state, now, payload, status)
   close_units(id)
   redis.call('HSET', job_key(id), 'progress', cjson.encode(progress_of(id, now)))
   set_state(id, state, now, payload, status)
+  ring_waiting((get(id, 'tenant')), now)
 end
 
 -- After a lease of a job that is being cancelled has ended: the last one out ends the job.

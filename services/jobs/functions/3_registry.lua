@@ -1,46 +1,46 @@
 -- Models and datasets by name, and the artifacts that they keep from lapsing.
 
-local function manifest_key(sha)
-  return P .. 'a:' .. sha .. ':m'
+local function manifest_key(tenant, sha)
+  return P .. 'a:' .. tenant .. ':' .. sha .. ':m'
 end
 
 -- Pins count: what is pinned twice lapses after it was unpinned twice. Artifacts that are not there are passed over.
-local function pin(sha)
-  if redis.call('EXISTS', manifest_key(sha)) == 0 then
+local function pin(tenant, sha)
+  if redis.call('EXISTS', manifest_key(tenant, sha)) == 0 then
     return false
   end
-  redis.call('HINCRBY', manifest_key(sha), 'pins', 1)
-  redis.call('HSET', manifest_key(sha), 'expires', 0)
-  redis.call('ZREM', P .. 'lapse', sha)
+  redis.call('HINCRBY', manifest_key(tenant, sha), 'pins', 1)
+  redis.call('HSET', manifest_key(tenant, sha), 'expires', 0)
+  redis.call('ZREM', P .. 'lapse', tenant .. '/' .. sha)
   return true
 end
 
-local function unpin(sha, ttl_ms, now)
-  local pins = tonumber(redis.call('HGET', manifest_key(sha), 'pins'))
+local function unpin(tenant, sha, ttl_ms, now)
+  local pins = tonumber(redis.call('HGET', manifest_key(tenant, sha), 'pins'))
   if not pins or pins == 0 then
     return pins ~= nil
   end
-  if redis.call('HINCRBY', manifest_key(sha), 'pins', -1) == 0 then
+  if redis.call('HINCRBY', manifest_key(tenant, sha), 'pins', -1) == 0 then
     local expires = int(now + ttl_ms)
-    redis.call('HSET', manifest_key(sha), 'expires', expires)
-    redis.call('ZADD', P .. 'lapse', expires, sha)
+    redis.call('HSET', manifest_key(tenant, sha), 'expires', expires)
+    redis.call('ZADD', P .. 'lapse', expires, tenant .. '/' .. sha)
   end
   return true
 end
 
-local function pin_all(list)
+local function pin_all(tenant, list)
   local pinned = {}
   for sha in string.gmatch(list, '%S+') do
-    if pin(sha) then
+    if pin(tenant, sha) then
       pinned[#pinned + 1] = sha
     end
   end
   return table.concat(pinned, ' ')
 end
 
-local function unpin_all(list, ttl_ms, now)
+local function unpin_all(tenant, list, ttl_ms, now)
   for sha in string.gmatch(list or '', '%S+') do
-    unpin(sha, ttl_ms, now)
+    unpin(tenant, sha, ttl_ms, now)
   end
 end
 
@@ -55,8 +55,8 @@ local function write_entry(tenant, kind, id, record, owner, pins, ttl_ms, now)
     redis.call('ZADD', base .. 'order', redis.call('INCR', P .. 'entries'), id)
   end
   -- The new pins come first, so that an artifact of both lists never stands without one.
-  local pinned, before = pin_all(pins), redis.call('HGET', base .. 'pins', id)
-  unpin_all(before, ttl_ms, now)
+  local pinned, before = pin_all(tenant, pins), redis.call('HGET', base .. 'pins', id)
+  unpin_all(tenant, before, ttl_ms, now)
   redis.call('HSET', base .. 'owner', id, owner)
   redis.call('HSET', base .. 'record', id, record)
   redis.call('HSET', base .. 'pins', id, pinned)
@@ -110,7 +110,7 @@ local function unregister(_, args)
   if redis.call('ZREM', base .. 'order', id) == 0 then
     return {'NOT_FOUND'}
   end
-  unpin_all(redis.call('HGET', base .. 'pins', id), ttl_ms, now_ms())
+  unpin_all(tenant, redis.call('HGET', base .. 'pins', id), ttl_ms, now_ms())
   for _, part in ipairs({'record', 'owner', 'pins'}) do
     redis.call('HDEL', base .. part, id)
   end

@@ -1,7 +1,25 @@
 -- What clients ask for: submit, cancel, retry, delete, list, position.
 
+-- From now on the clock runs for what limits the job.
+local function begin_limits(id, now)
+  local deadline_ms, queue_ms = get(id, 'deadline_ms', 'queue_ms')
+  for what, length_ms in pairs({deadline = tonumber(deadline_ms), queue = tonumber(queue_ms)}) do
+    if length_ms > 0 then
+      redis.call('ZADD', P .. 'due', int(now + length_ms), id .. '/' .. what)
+    end
+  end
+end
+
+-- Puts a job that is recorded at the end of the queue.
+local function enqueue(id, now)
+  redis.call('HSET', job_key(id), 'place', redis.call('INCR', P .. 'places'))
+  set_state(id, QUEUED, now)
+  begin_limits(id, now)
+  open_rest(id, now)
+end
+
 local function submit(_, args)
-  local id, tenant, kind, lane, spec, hash, request, units, name = unpack(args, 1, 9)
+  local id, tenant, kind, lane, spec, hash, request, units, name, deadline_ms, queue_ms, mega_ops = unpack(args, 1, 12)
   local known = request ~= '' and redis.call('GET', P .. 'req:' .. tenant .. ':' .. request)
   if known then
     local first_hash, first_id = string.match(known, '^(%S+) (.+)$')
@@ -14,21 +32,23 @@ local function submit(_, args)
   if first_hash then
     return first_tenant == tenant and first_hash == hash and reply(id) or {'TAKEN', id}
   end
-  local now = now_ms()
-  if args[10] and not put_record(tenant, args, 10, id, now) then
-    return {'TAKEN', args[11]}
+  local refused = job_refused(tenant, tonumber(mega_ops))
+  if refused then
+    return refused
   end
-  local place = redis.call('INCR', P .. 'places')
+  local now = now_ms()
+  if args[13] and not put_record(tenant, args, 13, id, now) then
+    return {'TAKEN', args[14]}
+  end
   redis.call('HSET', job_key(id), 'id', id, 'tenant', tenant, 'kind', kind, 'lane', lane, 'spec', spec,
-    'spec_hash', hash, 'request_id', request, 'units', units, 'display_name', name, 'place', place,
-    'created', int(now), 'version', 0, 'progress', '{}')
+    'spec_hash', hash, 'request_id', request, 'units', units, 'display_name', name, 'deadline_ms', deadline_ms,
+    'queue_ms', queue_ms, 'mega_ops', mega_ops, 'created', int(now), 'version', 0)
   redis.call('HSET', job_key(id), 'progress', cjson.encode(progress_of(id, now)))
-  redis.call('ZADD', P .. 'idx:' .. tenant, place, id)
   if request ~= '' then
     redis.call('SET', P .. 'req:' .. tenant .. ':' .. request, hash .. ' ' .. id, 'PX', REQUEST_KEPT_MS)
   end
-  set_state(id, QUEUED, now)
-  open_rest(id, now)
+  enqueue(id, now)
+  redis.call('ZADD', P .. 'idx:' .. tenant, (get(id, 'place')), id)
   return reply(id)
 end
 
@@ -81,17 +101,19 @@ local function retry(_, args)
   if not TERMINAL[state] or state == SUCCEEDED then
     return {'STATE', state}
   end
-  local now = now_ms()
+  refused = job_refused(tenant, tonumber((get(id, 'mega_ops'))))
+  if refused then
+    return refused
+  end
   for _, field in ipairs(redis.call('HKEYS', P .. 'units:' .. id)) do
     if string.sub(field, 1, 2) == 'a:' then
       redis.call('HDEL', P .. 'units:' .. id, field)
     end
   end
-  redis.call('HDEL', job_key(id), 'error', 'lost', 'ended', 'end_token', 'recovering')
+  redis.call('HDEL', job_key(id), 'error', 'lost', 'overdue', 'ended', 'end_token', 'recovering')
+  redis.call('HSET', job_key(id), 'last_op', operation)
   redis.call('ZREM', P .. 'ended', id)
-  redis.call('HSET', job_key(id), 'place', redis.call('INCR', P .. 'places'), 'last_op', operation)
-  set_state(id, QUEUED, now)
-  open_rest(id, now)
+  enqueue(id, now_ms())
   return reply(id)
 end
 
@@ -145,23 +167,25 @@ local function list(_, args)
   return {more and cursor or '0', page}
 end
 
--- Jobs that workers take first, workers that could take it, whether a worker of it was lost.
+-- Jobs of the same tenant that workers take first, workers that could take it, whether a worker of it was lost.
 local function position(_, args)
   local id = args[1]
-  local state, lane, place, recovering = get(id, 'state', 'lane', 'place', 'recovering')
+  local state, lane, tenant, place, recovering = get(id, 'state', 'lane', 'tenant', 'place', 'recovering')
   if tonumber(state) ~= QUEUED then
     return {0, 0, 0}
+  end
+  local function before(own)
+    return redis.call('ZCOUNT', P .. 'ready:' .. own .. ':' .. tenant, '-inf', '(' .. place)
   end
   local now, listening, ahead = now_ms(), 0, nil
   for _, own in ipairs(lane == 'any' and {'cpu', 'gpu'} or {lane}) do
     local workers = live('workers', own, now)
-    local before = redis.call('ZCOUNT', P .. 'ready:' .. own, '-inf', '(' .. place)
     if workers > 0 or lane ~= 'any' then
-      ahead = math.min(ahead or before, before)
+      ahead = math.min(ahead or before(own), before(own))
     end
     listening = listening + workers
   end
-  return {(ahead or 0) + redis.call('ZCOUNT', P .. 'ready:any', '-inf', '(' .. place), listening, tonumber(recovering or 0)}
+  return {(ahead or 0) + before('any'), listening, tonumber(recovering or 0)}
 end
 
 local function results(_, args)

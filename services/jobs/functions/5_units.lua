@@ -20,7 +20,7 @@ local function claim(_, args)
   end
   local now = now_ms()
   local deadline = int(now + lease_ms)
-  local token, attempt = begin_lease(id, unit, worker, deadline, now)
+  local token, attempt = begin_lease(id, unit, worker, lease_ms, now)
   if state_of(id) == QUEUED then
     redis.call('HDEL', job_key(id), 'recovering')
     set_state(id, RUNNING, now)
@@ -37,6 +37,7 @@ local function renew(_, args)
   end
   local now = now_ms()
   redis.call('ZADD', P .. 'leases', int(now + lease_ms), id .. '/' .. unit)
+  redis.call('HSET', P .. 'units:' .. id, 'l:' .. unit, lease_ms)
   if checkpoint ~= '' then
     redis.call('HSET', P .. 'units:' .. id, 'c:' .. unit, checkpoint)
   end

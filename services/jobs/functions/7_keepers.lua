@@ -1,46 +1,88 @@
 -- What keeps the rest going: reap, expire, ring; who works here; and the table of all functions.
 
--- A lease that was not renewed: its unit is open again, unless it was lost too often.
-local function lose(id, unit, now)
+-- Takes a lease away from a worker that is gone: its unit is open again, unless it was lost too often.
+local function lose(id, unit, word, cause, now)
   local worker, attempts = unpack(redis.call('HMGET', P .. 'units:' .. id, 'w:' .. unit, 'a:' .. unit))
   attempts = tonumber(attempts)
-  local left = end_lease(id, unit, 'lost', now)
-  unit_event(id, tonumber(unit), 'lost', worker, attempts, now)
+  local left = end_lease(id, unit, word, now)
+  unit_event(id, tonumber(unit), 'lost', worker, attempts, now, cause)
   if state_of(id) == CANCELLING then
     return settle_cancel(id, left, now)
   end
   if attempts >= MAX_ATTEMPTS then
-    local lost = {unit = tonumber(unit), attempts = attempts, worker = worker}
+    local lost = {unit = tonumber(unit), attempts = attempts, worker = worker, cause = cause}
     redis.call('HSET', job_key(id), 'lost', cjson.encode(lost))
     return end_job(id, QUARANTINED, now, {lost = lost})
   end
   reopen(id, unit, left, now, 1)
 end
 
+-- Somebody who knows says that the worker is gone; `told` tells a repetition from a lease that had run out before.
+local function lose_unit(_, args)
+  local id, unit, token, cause = unpack(args)
+  if ended_with(id, unit, token, 'told') then
+    return 1
+  end
+  if not holds(id, unit, token) then
+    return 0
+  end
+  lose(id, unit, 'told', cause, now_ms())
+  return 1
+end
+
+local function lapse_lease(member, now)
+  local id, unit = string.match(member, '^(.+)/(%d+)$')
+  -- The job may have been ended by another unit of the same list.
+  if redis.call('ZSCORE', P .. 'leases', member) then
+    local lease_ms = redis.call('HGET', P .. 'units:' .. id, 'l:' .. unit)
+    lose(id, unit, 'lost', string.format('not heard of for %g s', lease_ms / 1000), now)
+  end
+end
+
+-- Ends a job whose time is over. One that is being cancelled waits for its workers no longer.
+local function end_overdue(member, now)
+  local id, what = string.match(member, '^(.+)/(%a+)$')
+  -- The job may have been ended by its other limit.
+  if not redis.call('ZSCORE', P .. 'due', member) then
+    return 0
+  end
+  if state_of(id) == CANCELLING then
+    end_job(id, CANCELLED, now)
+  else
+    local overdue = {limit = what, limit_ms = tonumber((get(id, what .. '_ms')))}
+    redis.call('HSET', job_key(id), 'overdue', cjson.encode(overdue))
+    end_job(id, FAILED, now, {overdue = overdue})
+  end
+  return 1
+end
+
 -- A job between two units whose workers all went away: it waits again, and can say why.
-local function settle_idle(lane, limit, now)
-  for _, id in ipairs(redis.call('ZRANGE', P .. 'ready:' .. lane, 0, limit - 1)) do
-    local state, idle = get(id, 'state', 'idle')
-    if tonumber(state) == RUNNING and idle and now - idle >= IDLE_MS then
+local function settle_idle(going, limit, now)
+  for _, id in ipairs(redis.call('ZRANGE', going, 0, limit - 1)) do
+    local idle = get(id, 'idle')
+    if idle and now - idle >= IDLE_MS then
       set_state(id, QUEUED, now)
     end
   end
 end
 
+-- Limits before leases: a job beyond its deadline has failed, whatever else became of it.
 local function reap(_, args)
   local limit, now = tonumber(args[1]), now_ms()
+  local ended = 0
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', int(now), 'LIMIT', 0, limit)) do
+    ended = ended + end_overdue(member, now)
+  end
   local expired = redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', int(now), 'LIMIT', 0, limit)
   for _, member in ipairs(expired) do
-    local id, unit = string.match(member, '^(.+)/(%d+)$')
-    -- The job may have been ended by another unit of this very list.
-    if redis.call('ZSCORE', P .. 'leases', member) then
-      lose(id, unit, now)
-    end
+    lapse_lease(member, now)
   end
   for _, lane in ipairs({'any', 'cpu', 'gpu'}) do
-    settle_idle(lane, limit, now)
+    for _, tenant in ipairs(redis.call('SMEMBERS', P .. 'tenants:' .. lane)) do
+      settle_idle(P .. 'going:' .. lane .. ':' .. tenant, limit, now)
+    end
   end
-  return #expired
+  return {#expired, ended}
 end
 
 local function expire(_, args)
@@ -50,31 +92,54 @@ local function expire(_, args)
     forget_job(id)
   end
   local artifacts = redis.call('ZRANGEBYSCORE', P .. 'lapse', '-inf', int(now), 'LIMIT', 0, limit)
-  for _, sha in ipairs(artifacts) do
-    drop_artifact(sha)
+  for _, member in ipairs(artifacts) do
+    drop_artifact(string.match(member, '^([^/]+)/(.+)$'))
   end
   local uploads = redis.call('ZRANGEBYSCORE', P .. 'uploads', '-inf', int(now), 'LIMIT', 0, limit)
-  for _, upload in ipairs(uploads) do
-    upload_drop(nil, {upload})
+  for _, member in ipairs(uploads) do
+    upload_drop(nil, {string.match(member, '^([^/]+)/(.+)$')})
   end
   return #jobs + #artifacts + #uploads
 end
 
-local function ready_units(lanes, most)
+-- Open units of the first `jobs` jobs of a list, counted up to `most`.
+local function count_open(list, jobs, most)
   local total = 0
-  for _, lane in ipairs(lanes) do
-    for _, id in ipairs(redis.call('ZRANGE', P .. 'ready:' .. lane, 0, most - 1)) do
-      total = total + redis.call('ZCARD', P .. 'open:' .. id)
-      if total >= most then
-        return most
-      end
+  for _, id in ipairs(redis.call('ZRANGE', list, 0, math.min(jobs, most) - 1)) do
+    total = total + redis.call('ZCARD', P .. 'open:' .. id)
+    if total >= most then
+      return most
     end
   end
   return total
 end
 
-local function count_ready()
-  return ready_units({'any', 'cpu', 'gpu'}, 1e9)
+-- Units of a tenant that wait.
+local function count_ready(_, args)
+  local total = 0
+  for _, lane in ipairs({'any', 'cpu', 'gpu'}) do
+    total = total + count_open(P .. 'ready:' .. lane .. ':' .. args[1], 1e9, 1e9)
+  end
+  return total
+end
+
+-- Units that could be claimed on a lane, counted up to `most`; of a tenant that may run only so many jobs more, those
+-- of as many jobs, which may be a few too many where jobs that run are not the first of its list.
+local function claimable(lane, most)
+  local total = 0
+  for _, tenant in ipairs(redis.call('SMEMBERS', P .. 'tenants:' .. lane)) do
+    local running, most_running = tenant_numbers(tenant, 'running', 'max_running_jobs')
+    local rest = lane .. ':' .. tenant
+    if most_running == 0 then
+      total = total + count_open(P .. 'ready:' .. rest, most, most)
+    elseif running >= most_running then
+      total = total + count_open(P .. 'going:' .. rest, most, most)
+    else
+      local going = redis.call('ZCARD', P .. 'going:' .. rest)
+      total = total + count_open(P .. 'ready:' .. rest, going + most_running - running, most)
+    end
+  end
+  return math.min(total, most)
 end
 
 -- Repairs whatever was lost of the bells: as many as there are units to take and workers to take them.
@@ -84,7 +149,8 @@ local function ring_missing(_, args)
   if workers == 0 then
     return 0
   end
-  local missing = ready_units({'any', lane}, workers) - redis.call('LLEN', 'sparring:cel:' .. lane)
+  local units = math.min(workers, claimable('any', workers) + claimable(lane, workers))
+  local missing = units - redis.call('LLEN', 'sparring:cel:' .. lane)
   for _ = 1, missing do
     push_bell(lane)
   end
@@ -132,7 +198,7 @@ end
 local ALWAYS, LIMITED, READING = {'allow-oom'}, {}, {'no-writes'}
 
 local function publish(name, callback, flags)
-  redis.register_function{function_name = 'sparring_' .. name, callback = callback, flags = flags}
+  redis.register_function{function_name = 'sparring@generation@_' .. name, callback = callback, flags = flags}
 end
 
 publish('submit', submit, LIMITED)
@@ -161,11 +227,16 @@ publish('artifact_unpin', artifact_unpin, ALWAYS)
 publish('upload_begin', upload_begin, LIMITED)
 publish('upload_chunk', upload_chunk, LIMITED)
 publish('upload_drop', upload_drop, ALWAYS)
+publish('lose', lose_unit, ALWAYS)
 publish('reap', reap, ALWAYS)
 publish('expire', expire, ALWAYS)
 publish('ring', ring_missing, ALWAYS)
 publish('ready', count_ready, READING)
+publish('usage', usage, READING)
+publish('audit', audit, ALWAYS)
 publish('announce', announce, ALWAYS)
 publish('forget_worker', forget_worker, ALWAYS)
 publish('workers', workers, ALWAYS)
-publish('version', function() return '@version@' end, READING)
+
+-- The one name that every generation knows: a call of another generation finds no function, and changes nothing.
+redis.register_function{function_name = 'sparring_version', callback = function() return '@version@' end, flags = READING}

@@ -8,35 +8,41 @@ from __future__ import annotations
 from concurrent import futures
 
 import grpc
-from sparring import channel
-from sparring.v1 import artifacts_pb2_grpc, catalog_pb2_grpc, datasets_pb2_grpc, jobs_pb2_grpc, models_pb2_grpc
+from sparring import resume
+from sparring.v1 import (
+    artifacts_pb2_grpc,
+    catalog_pb2_grpc,
+    datasets_pb2_grpc,
+    jobs_pb2_grpc,
+    models_pb2_grpc,
+    tenants_pb2_grpc,
+)
 
 from .artifacts import Artifacts
 from .base import Base, status_of
 from .jobs import Jobs
+from .lab import FGSM, Lab
 from .registry import Catalog, Registry
+from .tenants import Tenants
 
-__all__ = ["Server", "Service", "retry_quickly", "status_of"]
+__all__ = ["FGSM", "Lab", "Server", "Service", "retry_quickly", "status_of"]
 
 
 def retry_quickly(monkeypatch):
-    """Make clients wait a tenth of what users wait between retries."""
-    quick = channel.SERVICE_CONFIG.replace('"0.1s"', '"0.01s"')
-    assert quick != channel.SERVICE_CONFIG
-    options = [(key, quick if value == channel.SERVICE_CONFIG else value) for key, value in channel.OPTIONS]
-    monkeypatch.setattr(channel, "OPTIONS", tuple(options))
+    """Make clients wait a tenth of what users wait before the first retry."""
+    monkeypatch.setattr(resume, "FIRST_DELAY_S", resume.FIRST_DELAY_S / 10)
 
 
-class Service(Base, Jobs, Artifacts, Registry, Catalog):
+class Service(Base, Jobs, Artifacts, Registry, Catalog, Tenants):
     """Every servicer of the contract in one."""
 
 
 class Server:
     """A Service that listens on a free loopback port; `stop` and `start` play an outage."""
 
-    def __init__(self):
+    def __init__(self, credentials=None):
         self.service = Service()
-        self.port = 0
+        self.port, self._credentials = 0, credentials
         self.start()
 
     def start(self):
@@ -47,9 +53,14 @@ class Server:
             datasets_pb2_grpc.add_DatasetServiceServicer_to_server,
             artifacts_pb2_grpc.add_ArtifactServiceServicer_to_server,
             catalog_pb2_grpc.add_CatalogServiceServicer_to_server,
+            tenants_pb2_grpc.add_TenantServiceServicer_to_server,
         ):
             add(self.service, self._server)
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        address = f"127.0.0.1:{self.port}"
+        if self._credentials is None:
+            self.port = self._server.add_insecure_port(address)
+        else:
+            self.port = self._server.add_secure_port(address, self._credentials)
         self._server.start()
 
     @property

@@ -16,6 +16,7 @@ class Artifacts(artifacts_pb2_grpc.ArtifactServiceServicer):
         super().__init__()
         self.artifacts, self.uploads = {}, {}
         self.corrupt = False  # downloads send a wrong last byte
+        self.cut_with = (grpc.StatusCode.UNAVAILABLE, "connection reset")  # how a cut upload ends
 
     def keep(self, content, media_type="application/octet-stream"):
         name = f"artifacts/{hashlib.sha256(content).hexdigest()}"
@@ -49,7 +50,7 @@ class Artifacts(artifacts_pb2_grpc.ArtifactServiceServicer):
                 break
             kept.extend(message.data)
         if cut is not None and cut != "unanswered":
-            context.abort(grpc.StatusCode.UNAVAILABLE, "connection reset")
+            context.abort(*self.cut_with)
         if hashlib.sha256(kept).hexdigest() != declared.sha256:
             self.abort(context, status_of(grpc.StatusCode.DATA_LOSS, "wrong digest", reason="DIGEST_MISMATCH"))
         name = self.keep(bytes(kept), declared.media_type)
@@ -89,5 +90,6 @@ class Artifacts(artifacts_pb2_grpc.ArtifactServiceServicer):
 
     def DeleteArtifact(self, request, context):
         self.enter("DeleteArtifact", request, context)
-        del self.artifacts[request.name]
+        if self.artifacts.pop(request.name, None) is None:
+            self.missing(context, request.name)
         return artifacts_pb2.DeleteArtifactResponse()

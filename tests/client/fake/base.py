@@ -12,11 +12,11 @@ from google.rpc import error_details_pb2, status_pb2
 MIB = 2**20
 
 
-def status_of(code, message, *, reason="", violations=(), retry_after_s=None):
+def status_of(code, message, *, reason="", violations=(), retry_after_s=None, metadata=None):
     """A google.rpc.Status with details, as the gateway sends it."""
     details = []
     if reason:
-        details.append(error_details_pb2.ErrorInfo(reason=reason, domain="sparring"))
+        details.append(error_details_pb2.ErrorInfo(reason=reason, domain="sparring", metadata=metadata))
     if violations:
         fields = [error_details_pb2.BadRequest.FieldViolation(field=f, description=d) for f, d in violations]
         details.append(error_details_pb2.BadRequest(field_violations=fields))
@@ -36,12 +36,14 @@ class Base:
     def __init__(self):
         super().__init__()
         self.calls = []  # (rpc, request)
+        self.keys = []  # (rpc, what it carried as authorization)
         self.failures = defaultdict(deque)  # rpc -> Status or (code, text) to abort the next calls with
         self.cuts = defaultdict(deque)  # rpc -> messages after which the next streams break; (messages,) ends them
         self.delays_s = {}  # rpc -> seconds before it is looked at
 
     def enter(self, rpc, request, context):
         self.calls.append((rpc, request))
+        self.keys.append((rpc, dict(context.invocation_metadata()).get("authorization", "")))
         time.sleep(self.delays_s.get(rpc, 0))
         if self.failures[rpc]:
             self.abort(context, self.failures[rpc].popleft())

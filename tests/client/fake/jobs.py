@@ -16,6 +16,7 @@ class Jobs(jobs_pb2_grpc.JobServiceServicer):
         self.jobs, self.by_request_id, self.events = {}, {}, defaultdict(list)
         self.next_job = None  # arguments of add_job for what becomes of the next created job
         self.retried_after = None  # the event after which a retried job starts again, to end as it is held
+        self.on_create = None  # is told of each job that is made, to give it a result
         self.waiting = ""  # why that job waits at first
         self.open_watches = 0
         self.lock = threading.Lock()
@@ -28,12 +29,16 @@ class Jobs(jobs_pb2_grpc.JobServiceServicer):
         spec = getattr(request, request.WhichOneof("spec"))
         getattr(job, request.WhichOneof("spec")).CopyFrom(spec)
         job.display_name = request.display_name
+        if request.HasField("limits"):
+            job.limits.CopyFrom(request.limits)
         if not request.validate_only:
             self.jobs[job.name] = job
             self.by_request_id[request.request_id] = job.name
             if self.next_job is not None:
                 self.add_job(job.name, **self.next_job).MergeFrom(jobs_pb2.Job(**{request.WhichOneof("spec"): spec}))
                 job.waiting.message = self.waiting
+            if self.on_create is not None:
+                self.on_create(self.jobs[job.name])
             # Seen by the client before the answer is lost, if it is.
             if self.failures["CreateJob:after"]:
                 self.abort(context, self.failures["CreateJob:after"].popleft())

@@ -15,6 +15,7 @@ from services.local.valkey import start
 from services.settings import StoreSettings
 
 ABSENT = "a" * 64
+TENANT = "t"
 
 
 def some_bytes(size, seed=0):
@@ -24,37 +25,37 @@ def some_bytes(size, seed=0):
 @pytest.mark.parametrize("size", [1, 100, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES + 5])
 def test_what_was_put_is_got_under_its_digest(artifact_store, size):
     data = some_bytes(size)
-    sha256 = artifact_store.put(data, "text/html")
+    sha256 = artifact_store.put(TENANT, data, "text/html")
     assert sha256 == hashlib.sha256(data).hexdigest()
-    assert artifact_store.get(sha256) == data
-    info = artifact_store.stat(sha256)
+    assert artifact_store.get(TENANT, sha256) == data
+    info = artifact_store.stat(TENANT, sha256)
     assert (info.sha256, info.size_bytes, info.media_type) == (sha256, size, "text/html")
     assert info.expires_ms - info.created_ms == 7 * 86_400_000
 
 
 def test_any_buffer_can_be_put(artifact_store):
     data = bytearray(some_bytes(2 * CHUNK_BYTES))
-    assert artifact_store.get(artifact_store.put(memoryview(data))) == data
+    assert artifact_store.get(TENANT, artifact_store.put(TENANT, memoryview(data))) == data
 
 
 def test_the_same_bytes_are_kept_once_and_for_the_longer_time(artifact_store, redis):
     data = some_bytes(2 * CHUNK_BYTES)
-    sha256 = artifact_store.put(data, ttl_s=100)
-    first = artifact_store.stat(sha256)
+    sha256 = artifact_store.put(TENANT, data, ttl_s=100)
+    first = artifact_store.stat(TENANT, sha256)
     keys = set(redis.keys("*"))
-    assert artifact_store.put(data, ttl_s=1000) == sha256
-    assert 899_000 < artifact_store.stat(sha256).expires_ms - first.expires_ms < 910_000
-    artifact_store.put(data, ttl_s=1)
-    assert artifact_store.stat(sha256).expires_ms - first.expires_ms > 899_000
+    assert artifact_store.put(TENANT, data, ttl_s=1000) == sha256
+    assert 899_000 < artifact_store.stat(TENANT, sha256).expires_ms - first.expires_ms < 910_000
+    artifact_store.put(TENANT, data, ttl_s=1)
+    assert artifact_store.stat(TENANT, sha256).expires_ms - first.expires_ms > 899_000
     assert set(redis.keys("*")) == keys
-    assert int(redis.get("{sparring}:bytes")) == len(data)
+    assert int(redis.get("{sparring}:bytes:t")) == len(data)
 
 
 def test_a_deleted_artifact_leaves_nothing(artifact_store, redis):
-    sha256 = artifact_store.put(some_bytes(3 * CHUNK_BYTES))
-    artifact_store.delete(sha256)
+    sha256 = artifact_store.put(TENANT, some_bytes(3 * CHUNK_BYTES))
+    artifact_store.delete(TENANT, sha256)
     assert [key for key in redis.keys("*") if sha256.encode() in key] == []
-    assert int(redis.get("{sparring}:bytes")) == 0
+    assert int(redis.get("{sparring}:bytes:t")) == 0
     assert redis.zcard("{sparring}:lapse") == 0
 
 
@@ -68,41 +69,41 @@ def test_what_is_not_there_is_not_found(artifact_store):
         artifact_store.unpin,
     ):
         with pytest.raises(NotFound) as refused:
-            asked(ABSENT)
+            asked(TENANT, ABSENT)
         assert refused.value.name == f"artifacts/{ABSENT}"
 
 
 def test_artifacts_lapse(artifact_store, job_store):
-    short, long = artifact_store.put(b"short", ttl_s=0.001), artifact_store.put(b"long", ttl_s=100)
+    short, long = artifact_store.put(TENANT, b"short", ttl_s=0.001), artifact_store.put(TENANT, b"long", ttl_s=100)
     deadline = time.monotonic() + 5
     while job_store.expire(10) == 0:
         assert time.monotonic() < deadline
     with pytest.raises(NotFound):
-        artifact_store.stat(short)
-    assert artifact_store.get(long) == b"long"
+        artifact_store.stat(TENANT, short)
+    assert artifact_store.get(TENANT, long) == b"long"
 
 
 def test_a_pinned_artifact_is_kept_until_it_was_unpinned_as_often(artifact_store, job_store):
-    sha256 = artifact_store.put(b"data", ttl_s=0.001)
-    artifact_store.pin(sha256)
-    artifact_store.pin(sha256)
-    artifact_store.unpin(sha256)
+    sha256 = artifact_store.put(TENANT, b"data", ttl_s=0.001)
+    artifact_store.pin(TENANT, sha256)
+    artifact_store.pin(TENANT, sha256)
+    artifact_store.unpin(TENANT, sha256)
     job_store.expire(10)
-    assert artifact_store.stat(sha256).expires_ms is None
-    assert artifact_store.touch(sha256).expires_ms is None
+    assert artifact_store.stat(TENANT, sha256).expires_ms is None
+    assert artifact_store.touch(TENANT, sha256).expires_ms is None
     with pytest.raises(FailedPrecondition) as refused:
-        artifact_store.delete(sha256)
+        artifact_store.delete(TENANT, sha256)
     assert refused.value.reason == "ARTIFACT_IN_USE"
-    artifact_store.unpin(sha256)
-    artifact_store.unpin(sha256)
-    assert artifact_store.stat(sha256).expires_ms is not None
-    artifact_store.delete(sha256)
+    artifact_store.unpin(TENANT, sha256)
+    artifact_store.unpin(TENANT, sha256)
+    assert artifact_store.stat(TENANT, sha256).expires_ms is not None
+    artifact_store.delete(TENANT, sha256)
 
 
 @pytest.mark.parametrize("damage", ["changed", "cut", "gone"])
 def test_a_damaged_chunk_is_noticed(artifact_store, redis, damage):
-    sha256 = artifact_store.put(some_bytes(3 * CHUNK_BYTES))
-    key = f"{{sparring}}:a:{sha256}:1"
+    sha256 = artifact_store.put(TENANT, some_bytes(3 * CHUNK_BYTES))
+    key = f"{{sparring}}:a:{TENANT}:{sha256}:1"
     if damage == "changed":
         redis.setrange(key, 5, b"\x00\x01\x02")
     elif damage == "cut":
@@ -110,14 +111,14 @@ def test_a_damaged_chunk_is_noticed(artifact_store, redis, damage):
     else:
         redis.delete(key)
     with pytest.raises(DataLoss, match="chunk 1"):
-        artifact_store.get(sha256)
+        artifact_store.get(TENANT, sha256)
 
 
 @pytest.mark.parametrize("size", [0, 101])
 def test_the_size_is_limited(redis, store_settings, job_store, size):
     store = ArtifactStore(redis, StoreSettings(store_settings.redis_url, max_artifact_bytes=100))
     with pytest.raises(InvalidArgument) as refused:
-        store.put(b"x" * size)
+        store.put(TENANT, b"x" * size)
     assert [violation.field for violation in refused.value.violations] == ["size_bytes"]
 
 
@@ -125,15 +126,15 @@ def test_a_put_whose_chunks_lapsed_on_the_way_can_be_repeated(artifact_store, re
     data, digest = some_bytes(2 * CHUNK_BYTES), store_module.chunk_digest
 
     def slowly(chunk):
-        for key in redis.keys("{sparring}:u:*:0"):
+        for key in redis.keys("{sparring}:u:t:*:0"):
             redis.delete(key)
         return digest(chunk)
 
     monkeypatch.setattr(store_module, "chunk_digest", slowly)
     with pytest.raises(Unavailable):
-        artifact_store.put(data)
+        artifact_store.put(TENANT, data)
     monkeypatch.undo()
-    assert artifact_store.get(artifact_store.put(data)) == data
+    assert artifact_store.get(TENANT, artifact_store.put(TENANT, data)) == data
 
 
 def test_a_full_server_says_so_and_can_be_emptied(tmp_path, server_binary, job_store):
@@ -145,12 +146,12 @@ def test_a_full_server_says_so_and_can_be_emptied(tmp_path, server_binary, job_s
             store = ArtifactStore(redis, settings)
             seeds, kept = itertools.count(), []
             with pytest.raises(ResourceExhausted) as refused:
-                kept.extend(store.put(some_bytes(CHUNK_BYTES, seed)) for seed in seeds)
+                kept.extend(store.put(TENANT, some_bytes(CHUNK_BYTES, seed)) for seed in seeds)
             assert refused.value.retry_after_s > 0
             assert len(kept) > 5
             for sha256 in kept:
-                store.delete(sha256)
-            assert store.get(store.put(b"room again")) == b"room again"
+                store.delete(TENANT, sha256)
+            assert store.get(TENANT, store.put(TENANT, b"room again")) == b"room again"
 
 
 @pytest.mark.parametrize(

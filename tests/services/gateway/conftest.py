@@ -20,6 +20,7 @@ from sparring.v1 import (
     jobs_pb2_grpc,
     models_pb2,
     models_pb2_grpc,
+    tenants_pb2_grpc,
 )
 
 from services.gateway.options import Options
@@ -41,6 +42,7 @@ class Stubs:
         self.datasets = datasets_pb2_grpc.DatasetServiceStub(channel)
         self.artifacts = artifacts_pb2_grpc.ArtifactServiceStub(channel)
         self.catalog = catalog_pb2_grpc.CatalogServiceStub(channel)
+        self.tenants = tenants_pb2_grpc.TenantServiceStub(channel)
 
 
 @pytest.fixture
@@ -121,10 +123,16 @@ class Worker:
         self.store = store
         self.claims = 0
 
-    def listen(self, lane="cpu", unit=None):
+    def listen(self, lane="cpu", unit=None, tenant="default"):
         self.store.announce(
             WorkerRecord(
-                id="w1", lane=lane, device_name="a CPU", unit=unit, last_seen_ms=0, versions={"torch": "2.13.0"}
+                id="w1",
+                lane=lane,
+                device_name="a CPU",
+                unit=unit,
+                tenant=tenant if unit else None,
+                last_seen_ms=0,
+                versions={"torch": "2.13.0"},
             ),
             15.0,
         )

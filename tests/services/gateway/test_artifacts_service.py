@@ -178,12 +178,12 @@ async def test_downloads_out_of_bounds_are_refused(stubs, refusal):
 async def test_an_artifact_is_deleted_unless_something_is_built_on_it(stubs, job_store, artifact_store, refusal):
     await upload(stubs)
     delete = artifacts_pb2.DeleteArtifactRequest(name=NAME)
-    artifact_store.pin(SHA)
+    artifact_store.pin("default", SHA)
     found = await refusal(stubs.artifacts.DeleteArtifact(delete))
     assert found.code == "FAILED_PRECONDITION"
     pinned = await stubs.artifacts.GetArtifact(artifacts_pb2.GetArtifactRequest(name=NAME))
     assert not pinned.HasField("expire_time")
-    artifact_store.unpin(SHA)
+    artifact_store.unpin("default", SHA)
     await stubs.artifacts.DeleteArtifact(delete)
     assert (await refusal(stubs.artifacts.DeleteArtifact(delete))).code == "NOT_FOUND"
 

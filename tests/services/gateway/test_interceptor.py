@@ -6,8 +6,12 @@ import grpc
 import pytest
 
 from services.errors import NotFound
-from services.gateway.interceptor import Translator
+from services.gateway.access import CHANGES
+from services.gateway.audit import Auditor
+from services.gateway.interceptor import Interceptor
+from services.gateway.open_streams import OpenStreams
 from services.gateway.tasks import end
+from services.gateway.tenancy import Tenancy
 
 KINDS = ["unary_unary", "unary_stream", "stream_unary", "stream_stream"]
 
@@ -38,7 +42,9 @@ async def serve():
     opened = []
 
     async def start(behave, package="sparring.test"):
-        service, server = Service(behave), grpc.aio.server(interceptors=[Translator()])
+        table = {f"/{package}/{kind}": CHANGES for kind in KINDS}
+        interceptor = Interceptor(Tenancy(None), OpenStreams(10), Auditor(), table)
+        service, server = Service(behave), grpc.aio.server(interceptors=[interceptor])
         handlers = {
             kind: getattr(grpc, f"{kind}_rpc_method_handler")(
                 getattr(service, kind), request_deserializer=bytes, response_serializer=bytes

@@ -40,7 +40,7 @@ def becomes(until):
 
 
 async def test_every_service_is_serving(stubs):
-    assert len(server.SERVICES) == 5
+    assert len(server.SERVICES) == 6
     for service in ("", *server.SERVICES):
         assert await status(stubs.channel, service) == SERVING
     with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -159,6 +159,9 @@ async def test_the_catalog_tells_what_the_server_can_do(stubs, worker):
     info = await stubs.catalog.GetServerInfo(catalog_pb2.GetServerInfoRequest())
     assert (info.max_samples, info.max_artifact_bytes, info.ready_units) == (5000, 2 << 30, 0)
     assert info.version
+    worker.listen(unit="j2/0", tenant="another")
+    (busy,) = (await stubs.catalog.GetServerInfo(catalog_pb2.GetServerInfoRequest())).workers
+    assert (busy.id, busy.unit) == ("w1", ""), "what a worker does for others is not told"
     found = info.workers[0]
     assert (found.id, found.device, found.device_name, found.unit) == ("w1", "cpu", "a CPU", "jobs/j1/units/4")
     assert 0 <= found.last_seen_s < 5

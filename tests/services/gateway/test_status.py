@@ -7,6 +7,7 @@ from google.rpc import code_pb2, error_details_pb2
 
 from services import errors
 from services.gateway import status
+from services.tenants.table import Key, KeyExpired, Role
 
 KNOWN = {
     kind.DESCRIPTOR.full_name: kind
@@ -15,6 +16,7 @@ KNOWN = {
         error_details_pb2.BadRequest,
         error_details_pb2.ResourceInfo,
         error_details_pb2.RetryInfo,
+        error_details_pb2.QuotaFailure,
     )
 }
 
@@ -36,6 +38,10 @@ def make(kind):
         return kind([errors.Violation("a.b", "is bad")])
     if kind is errors.NotFound:
         return kind("Job", "jobs/x")
+    if kind is errors.QuotaExceeded:
+        return kind("tenants/t", "max_queued_jobs", "what to do")
+    if kind is KeyExpired:
+        return kind(Key(tenant="t", id="ci", role=Role.READ))
     return kind("what to do")
 
 
@@ -53,6 +59,16 @@ def test_every_bad_field_is_listed():
     violations = [errors.Violation("attack.data.offset", "must not be negative"), errors.Violation("seed", "is odd")]
     bad = details(status.of_error(errors.InvalidArgument(violations)))["BadRequest"]
     assert [(v.field, v.description) for v in bad.field_violations] == [(v.field, v.description) for v in violations]
+
+
+def test_a_quota_says_whose_it_is_and_when_to_come_back():
+    error = errors.QuotaExceeded("tenants/t", "max_queued_jobs", "7 jobs wait, 7 may", retry_after_s=3)
+    found = details(status.of_error(error))
+    assert found["ErrorInfo"].reason == "QUOTA_EXCEEDED"
+    assert dict(found["ErrorInfo"].metadata) == {"quota": "max_queued_jobs"}
+    (violation,) = found["QuotaFailure"].violations
+    assert (violation.subject, violation.description) == ("tenants/t", "7 jobs wait, 7 may")
+    assert found["RetryInfo"].retry_delay.seconds == 3
 
 
 def test_a_missing_resource_is_named():

@@ -8,6 +8,7 @@ import pytest
 from sparring.v1 import jobs_pb2
 
 from services.errors import OutOfRange, Unavailable
+from services.gateway import events
 from services.gateway.watch import Streams
 from services.jobs.record import Event
 
@@ -54,7 +55,7 @@ def metric(number):
 
 async def seen(source, after=0, **times):
     streams = Streams(source, source, **times)
-    return [(r.event_id, r.WhichOneof("event")) async for r in streams.watch("j", after)]
+    return [(r.event_id, r.WhichOneof("event")) async for r in streams.watch("default", "j", after)]
 
 
 async def test_events_come_in_their_order_from_where_the_client_stopped():
@@ -77,7 +78,7 @@ async def test_a_stream_ends_by_itself():
 async def test_a_drain_ends_every_stream():
     source = Source(metric(1), 60.0)
     streams = Streams(source, source)
-    async with aclosing(streams.watch("j", 0)) as responses:
+    async with aclosing(streams.watch("default", "j", 0)) as responses:
         assert (await anext(responses)).event_id == 1
         asyncio.get_running_loop().call_later(0.05, streams.draining.set)
         with pytest.raises(StopAsyncIteration):
@@ -106,7 +107,7 @@ async def test_a_client_that_leaves_ends_everything_behind_it():
     streams = Streams(source, source)
 
     async def watch():
-        async for response in streams.watch("j", 0):
+        async for response in streams.watch("default", "j", 0):
             assert isinstance(response, jobs_pb2.WatchJobResponse)
 
     task = asyncio.create_task(watch())
@@ -116,3 +117,13 @@ async def test_a_client_that_leaves_ends_everything_behind_it():
         await task
     assert source.closed
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+def test_a_lost_unit_says_how_it_was_lost():
+    payload = {"unit": 2, "kind": "lost", "worker": "w1", "attempt": 1}
+    told = [
+        events.response(Event(id=1, time_ms=0, type="unit", payload=payload | more)).unit_change
+        for more in ({}, {"cause": "killed by SIGKILL"})
+    ]
+    assert [change.cause for change in told] == ["", "killed by SIGKILL"]
+    assert {change.kind for change in told} == {jobs_pb2.UnitChange.KIND_LOST}

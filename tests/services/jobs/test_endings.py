@@ -97,7 +97,7 @@ def test_a_failed_check_rewrites_the_record(store, jobs):
 def test_a_queued_job_is_cancelled_at_once(store, jobs):
     job_id = jobs.submit(units=5)
     record = store.cancel("default", job_id)
-    assert (record.state, store.ready_units()) == (State.CANCELLED, 0)
+    assert (record.state, store.ready_units("default")) == (State.CANCELLED, 0)
     assert store.cancel("default", job_id) == record
     assert jobs.nothing_to_claim()
 
@@ -138,7 +138,7 @@ def test_whatever_ends_the_last_lease_ends_a_job_that_is_being_cancelled(store, 
         clock.advance(20_000)
         store.reap(10)
     record = store.get("default", job_id)
-    assert (record.state, record.error, store.ready_units()) == (State.CANCELLED, b"", 0)
+    assert (record.state, record.error, store.ready_units("default")) == (State.CANCELLED, b"", 0)
     assert len(store.unit_results("default", job_id)) == (ending == "commit")
     assert store.registered("default", "model") == []
 

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import logging
+from dataclasses import replace
 
 import pytest
 from google.rpc import code_pb2, error_details_pb2, status_pb2
@@ -16,6 +17,7 @@ from services.settings import StoreSettings
 
 DIGEST = "d" * 64
 DAY_MS = 86_400_000
+BELLS = "sparring:cel:cpu"
 
 
 def lose(store, jobs, clock, worker="w1"):
@@ -29,7 +31,7 @@ def test_a_unit_whose_worker_fell_silent_is_open_again(store, jobs, clock):
     job_id = jobs.submit(units=1)
     lease = lose(store, jobs, clock)
     assert store.get("default", job_id).state is State.QUEUED
-    lost = {"unit": 0, "kind": "lost", "worker": "w1", "attempt": 1}
+    lost = {"unit": 0, "kind": "lost", "worker": "w1", "attempt": 1, "cause": "not heard of for 15 s"}
     assert jobs.happened(job_id)[3:] == [("unit", lost), ("state", {"state": State.QUEUED})]
     again = jobs.claim("w2")
     assert (again.unit, again.attempt) == (0, 2)
@@ -55,15 +57,16 @@ def test_a_unit_that_is_lost_three_times_puts_its_job_into_quarantine(store, job
         store.reap(10)
     record = store.get("default", job_id)
     assert record.state is State.QUARANTINED
-    assert store.ready_units() == 0
+    assert store.ready_units("default") == 0
     assert store.renew(bystander, "bystander", 15_000).value == "LOST"
     status = status_pb2.Status.FromString(record.error)
     info = error_details_pb2.ErrorInfo()
     assert status.details[0].Unpack(info)
     assert status.code == code_pb2.ABORTED
     assert (info.reason, info.domain) == ("UNIT_LOST", "sparring")
-    assert dict(info.metadata) == {"unit": "0", "attempts": "3", "worker": "w2"}
-    assert "w2" in status.message
+    cause = "not heard of for 15 s"
+    assert dict(info.metadata) == {"unit": "0", "attempts": "3", "worker": "w2", "cause": cause}
+    assert f"unit 0 was lost with its worker 3 times, the last time with w2 ({cause})" in status.message
     kind, payload = jobs.happened(job_id)[-1]
     assert (kind, payload["state"]) == ("state", State.QUARANTINED)
     assert status_pb2.Status.FromString(base64.b64decode(payload["error"])) == status
@@ -114,16 +117,16 @@ def test_expire_takes_no_more_than_it_is_told(store, jobs, clock):
 
 def test_ring_repairs_lost_bells_but_rings_for_no_one(store, jobs, redis):
     jobs.submit(units=5)
-    redis.delete("sparring:cel:cpu")
+    redis.delete(BELLS)
     assert store.ring("cpu") == 0
     for number in range(3):
         store.announce(worker(f"w{number}"), 15)
     assert [store.ring("cpu") for _ in range(2)] == [3, 0]
-    assert redis.llen("sparring:cel:cpu") == 3
-    redis.delete("sparring:cel:cpu")
+    assert redis.llen(BELLS) == 3
+    redis.delete(BELLS)
     for _ in range(4):
         jobs.claim()
-    redis.delete("sparring:cel:cpu")
+    redis.delete(BELLS)
     assert store.ring("cpu") == 1
 
 
@@ -131,14 +134,14 @@ def test_bells_have_different_ids(store, jobs, redis):
     for number in range(4):
         store.announce(worker(f"w{number}"), 15)
     jobs.submit(units=9)
-    assert len(set(redis.lrange("sparring:cel:cpu", 0, -1))) == 4
+    assert len(set(redis.lrange(BELLS, 0, -1))) == 4
 
 
 @pytest.mark.parametrize("opening", ["last commit", "release", "reap", "retry"])
 def test_whatever_opens_a_unit_rings(store, jobs, clock, redis, opening):
     job_id = jobs.submit(units=1)
     lease = jobs.claim()
-    redis.delete("sparring:cel:cpu")
+    redis.delete(BELLS)
     if opening == "last commit":
         store.commit(lease, "w1", DIGEST, {})
     elif opening == "release":
@@ -149,17 +152,17 @@ def test_whatever_opens_a_unit_rings(store, jobs, clock, redis, opening):
     else:
         store.fail(lease, "w1", b"error")
         store.retry("default", job_id)
-    assert redis.llen("sparring:cel:cpu") == 1
+    assert redis.llen(BELLS) == 1
 
 
 def test_workers_are_known_while_they_speak(store, clock):
-    given = worker("w1", unit="job/3")
+    given = replace(worker("w1", unit="job/3"), tenant="t")
     store.announce(given, 15)
     store.announce(worker("w2", lane="gpu"), 60)
     known = store.workers()
-    assert [(w.id, w.lane, w.device_name, w.unit, w.versions) for w in known] == [
-        ("w1", "cpu", "device", "job/3", {"torch": "2"}),
-        ("w2", "gpu", "device", None, {"torch": "2"}),
+    assert [(w.id, w.lane, w.device_name, w.unit, w.tenant, w.versions) for w in known] == [
+        ("w1", "cpu", "device", "job/3", "t", {"torch": "2"}),
+        ("w2", "gpu", "device", None, None, {"torch": "2"}),
     ]
     assert known[0].last_seen_ms > 1_500_000_000_000
     clock.advance(16_000)
@@ -196,15 +199,27 @@ def test_a_job_that_lost_a_worker_recovers_until_it_is_claimed(store, jobs, cloc
     assert not store.position(store.get("default", job_id)).recovering
 
 
-async def test_the_reaper_does_all_of_it(async_job_store, job_store, redis):
+async def test_the_reaper_does_all_of_it(async_job_store, job_store, redis, caplog, monkeypatch):
     job_store.submit(NewJob(id="a", kind="attack", spec=b"", spec_hash="h", units=1))
     job_store.claim("c", "w", "cpu", 1)
     job_store.announce(worker("w"), 15)
-    redis.delete("sparring:cel:cpu")
+    late = NewJob(id="b", kind="attack", lane="gpu", spec=b"", spec_hash="h", units=1, queue_ms=1)
+    job_store.submit(late)
+    caplog.set_level(logging.WARNING)
+    reached = []
+    monkeypatch.setattr(reaper.faultpoints, "reach", lambda point: reached.append((point, redis.llen(BELLS))))
     await asyncio.sleep(0.01)
+    redis.delete(BELLS)
     await reaper.sweep(async_job_store)
     assert job_store.get("default", "a").state is State.QUEUED
-    assert redis.llen("sparring:cel:cpu") == 1
+    assert job_store.get("default", "b").state is State.FAILED
+    assert caplog.messages == [
+        "1 leases were not renewed in time and were taken back, 1 jobs were ended for their limits"
+    ]
+    assert reached == [("reaper.swept", 1)]
+    assert redis.llen(BELLS) == 1
+    await reaper.sweep(async_job_store)
+    assert len(caplog.messages) == 1
 
 
 async def test_the_reaper_outlives_a_store_that_is_away(caplog):

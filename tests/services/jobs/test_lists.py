@@ -110,11 +110,11 @@ def test_what_is_unregistered_is_gone(store):
 
 
 def test_a_registration_pins_its_artifacts(store, artifact_store: ArtifactStore):
-    one, two = artifact_store.put(b"one"), artifact_store.put(b"two")
+    one, two = artifact_store.put("default", b"one"), artifact_store.put("default", b"two")
     absent = "a" * 64
 
     def pinned():
-        return [artifact_store.stat(sha).expires_ms is None for sha in (one, two)]
+        return [artifact_store.stat("default", sha).expires_ms is None for sha in (one, two)]
 
     def register(name, *pins):
         store.register("default", Registration(kind="model", id=name, record=str(pins).encode(), pins=pins), owner="j")
@@ -123,7 +123,7 @@ def test_a_registration_pins_its_artifacts(store, artifact_store: ArtifactStore)
     register("n", one)
     assert pinned() == [True, False]
     with pytest.raises(FailedPrecondition):
-        artifact_store.delete(one)
+        artifact_store.delete("default", one)
     store.unregister("default", "model", "m")
     assert pinned() == [True, False]
     register("n", two)
@@ -131,7 +131,7 @@ def test_a_registration_pins_its_artifacts(store, artifact_store: ArtifactStore)
     register("n", two)
     store.unregister("default", "model", "n")
     assert pinned() == [False, False]
-    artifact_store.delete(one)
+    artifact_store.delete("default", one)
 
 
 def test_mounts_are_listed_by_name(store):

@@ -27,7 +27,7 @@ def test_the_same_request_is_the_same_job_even_under_another_id(store, jobs):
     first = store.submit(jobs.new(request_id="r", spec_hash="same"))
     second = store.submit(jobs.new(request_id="r", spec_hash="same"))
     assert second == first
-    assert store.ready_units() == 2
+    assert store.ready_units("default") == 2
 
 
 def test_a_job_and_its_place_come_in_one_answer(store, jobs):

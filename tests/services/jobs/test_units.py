@@ -246,7 +246,7 @@ def stale(request, store, jobs, clock):
 
 def test_a_stale_token_changes_nothing(store, stale, jobs):
     def everything():
-        return [(record, jobs.happened(record.id)) for record in store.list("default")], store.ready_units()
+        return [(record, jobs.happened(record.id)) for record in store.list("default")], store.ready_units("default")
 
     before = everything()
     assert store.renew(stale, "w1", 15_000, progress={"fraction": 0.9}, checkpoint=OTHER) is Verdict.LOST

@@ -76,6 +76,29 @@ def test_a_program_is_left_alone_while_it_lives(program: Callable[[str], Program
     assert clock.deaths == 0
 
 
+def test_a_program_that_was_asked_to_end_is_started_again_at_once_and_has_not_died(
+    program: Callable[[str], Program],
+) -> None:
+    clock = program("import time; time.sleep(60)")
+    clock.tend()
+    pid = clock.pid
+    clock.terminate()
+    wait_for(lambda: gone(pid))
+    clock.tend()
+    assert clock.pid not in {0, pid}
+    assert clock.deaths == 0
+
+
+def test_a_program_that_keeps_dying_waits_no_longer_than_it_is_told(program: Callable[[str], Program]) -> None:
+    clock = program("raise SystemExit(3)")
+    clock.longest_wait_s = 0.05
+    until = time.monotonic() + 10
+    while clock.deaths < 5 and time.monotonic() < until:
+        clock.tend()
+        time.sleep(0.01)
+    assert clock.deaths >= 5
+
+
 def test_a_program_that_does_not_end_is_killed_with_whatever_it_started(
     program: Callable[[str], Program], tmp_path: Path
 ) -> None:

@@ -45,7 +45,7 @@ def shard_run(clean, prediction, *, key="a0", target=None, confidence=0.8, dista
         forwards=torch.full((n,), 3),
         backwards=torch.full((n,), 2),
         zero_gradient=torch.arange(n) < zero,
-        violations=violations,
+        violations=(violations, 0, 0, 0, 0, 0),
         x_adv=x_adv,
     )
 

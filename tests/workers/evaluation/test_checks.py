@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from workers.evaluation import Shard, summarize
+from workers.evaluation import Shard, shard_stats, summarize
 
 N = 1000
 
@@ -46,8 +48,29 @@ def test_few_samples(make, warn):
 
 def test_violations_are_an_error_and_come_first(make, warn):
     first = warn((make.info(), 10, {"violations": 3}), n=200)[0]
-    assert first.startswith("Error: net: 3 adversarial examples left the ball or the box")
-    assert not has(warn((make.info(), 10, {}), n=200), "left the ball")
+    assert first.startswith("Error: net: 3 times an adversarial example was not what it must be when all were checked")
+    assert "(ball 3; PGD at L∞ 0.3" in first
+    assert not has(warn((make.info(), 10, {}), n=200), "was not what it must be")
+
+
+def test_violations_are_told_kind_by_kind_over_all_runs(make):
+    clean = make.clean([0, 1, 2])
+    first = replace(make.run(clean, [1, 1, 1]), violations=(1, 0, 0, 0, 2, 0))
+    second = replace(make.run(clean, [1, 1, 1], key="a1"), violations=(0, 0, 3, 0, 0, 0))
+    given = make.given([Shard(clean, (first, second))], [make.info(), make.info("a1", attack="fgsm")])
+    summary = summarize(given)
+    assert "6 times" in summary.warnings[0]
+    assert "(ball 1, label 3, finite 2; PGD at L∞ 0.3 (76.5/255) and 1 more rows)" in summary.warnings[0]
+    assert (summary.checked, summary.violations) == (6, (1, 0, 3, 0, 2, 0))
+
+
+def test_halved_batches_are_told_and_only_those(make):
+    shards = [Shard(make.clean([0, 1], start=2 * i), ()) for i in range(3)]
+    given = make.given(shards, [])
+    stats = [shard_stats({}), shard_stats({}, asked=256, fitted=64), shard_stats({}, asked=256, fitted=32)]
+    halved = summarize(replace(given, stats=stats)).warnings
+    assert has(halved, "2 of 3 units were halved to 32 or 64 samples at once after out of memory at 256")
+    assert not has(summarize(given).warnings, "out of memory")
 
 
 def test_a_single_step_that_beats_an_iterated_attack(make, warn):
@@ -84,12 +107,6 @@ def test_accuracy_that_stays_with_twice_the_epsilon(make, warn):
 def test_two_attacks_or_two_curves_are_not_one_family(make, warn):
     low, high = make.info("c0.0", epsilon=0.1, curve=0), make.info("c1.0", epsilon=0.2, curve=1)
     assert not has(warn((low, 300, {}), (high, 400, {})), "does not fall")
-
-
-def test_label_leaking(make, warn):
-    fgsm = make.info(attack="fgsm")
-    assert has(warn((fgsm, 950, {}), clean_right=900), "right on 95.0\N{NO-BREAK SPACE}% of the inputs made by FGSM")
-    assert not has(warn((fgsm, 900, {}), clean_right=900), "label leaks")
 
 
 def test_saturation_names_distillation(make, warn):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -45,10 +47,27 @@ def test_an_untargeted_attack(make, clean):
     assert row.zero_gradient == 0.25  # one of the four that were attacked
 
 
-def test_a_wrong_sample_that_the_attack_makes_right_counts_as_broken_and_is_noticed(make, clean):
+def test_a_wrong_sample_that_the_attack_makes_right_counts_as_broken(make, clean):
     _, row = rows(make, clean, [make.run(clean, [0, 0, 1, 1, 2])], [make.info()])
     assert row.robust_accuracy.value == 0.8
-    assert row.relabelled == 1
+
+
+def test_violations_are_summed_over_shards_and_kinds_and_over_the_attacks_of_a_worst_case(make):
+    cleans = [make.clean([0, 1], start=0), make.clean([2, 0], start=2)]
+    counts = {"a0": [(1, 0, 0, 0, 0, 0), (1, 2, 0, 0, 0, 0)], "a1": [(0, 0, 0, 0, 0, 0), (0, 0, 0, 0, 1, 0)]}
+    shards = [
+        Shard(
+            clean,
+            tuple(replace(make.run(clean, [1, 1], key=key), violations=found[i]) for key, found in counts.items()),
+        )
+        for i, clean in enumerate(cleans)
+    ]
+    summary = summarize(make.given(shards, [make.info("a0"), make.info("a1")]))
+    assert [(row.attack, row.violations) for row in summary.rows] == [
+        ("clean", 0), ("pgd", 4), ("pgd", 1), ("worst_case", 5)
+    ]  # fmt: skip
+    assert summary.rows[1].violations_by_kind == {"ball": 2, "box": 2}
+    assert (summary.checked, summary.violations) == (8, (2, 2, 0, 0, 1, 0))
 
 
 def test_a_targeted_attack_leaves_out_samples_of_the_target_class(make, clean):

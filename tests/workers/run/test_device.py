@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from workers.lease import Drain, Draining
 from workers.run import device
 
 
@@ -28,20 +29,30 @@ def gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 
 @pytest.mark.usefixtures("gpus")
 def test_each_worker_takes_a_gpu_of_its_own_and_one_that_ends_gives_it_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [device._free_gpu().index, device._free_gpu().index] == [0, 1]
+    assert [device._free_gpu(Drain()).index, device._free_gpu(Drain()).index] == [0, 1]
 
     def first_ends(_: float) -> None:
         os.close(device._held.pop(0))
 
     monkeypatch.setattr(device.time, "sleep", first_ends)
-    assert device._free_gpu().index == 0
+    assert device._free_gpu(Drain()).index == 0
+
+
+@pytest.mark.usefixtures("gpus")
+def test_a_worker_that_waits_for_a_gpu_ends_when_it_is_told_to(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    drain = Drain(tmp_path / "drain")
+    monkeypatch.setattr(device.time, "sleep", lambda _: drain.request())
+    for _ in range(2):
+        device._free_gpu(drain)
+    with pytest.raises(Draining):
+        device._free_gpu(drain)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_worker_without_a_gpu_says_so() -> None:
     with pytest.raises(RuntimeError, match="torch sees no GPU"):
-        device._free_gpu()
+        device._free_gpu(Drain())
 
 
 def test_a_processor_has_a_name() -> None:
-    assert device._processor()
+    assert device.processor()

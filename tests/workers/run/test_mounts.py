@@ -15,6 +15,7 @@ from services.artifacts.store import ArtifactStore
 from services.errors import Unavailable
 from services.jobs.store import JobStore
 from workers.failures import Rejected
+from workers.lease import Drain, Draining
 from workers.run import mounts, unit
 from workers.run.unit import Context, Unit
 
@@ -34,7 +35,9 @@ def root(tmp_path: Path) -> Path:
 def unit_of(store: JobStore, artifacts: ArtifactStore, root: Path | None) -> Unit:
     given = None if root is None else str(root)
     context = Context(store=store, artifacts=artifacts, device=torch.device("cpu"), data_root=given)
-    return Unit(lease=SimpleNamespace(), job=jobs_pb2.Job(), heartbeat=SimpleNamespace(), context=context)
+    return Unit(
+        lease=SimpleNamespace(tenant="default"), job=jobs_pb2.Job(), heartbeat=SimpleNamespace(), context=context
+    )
 
 
 def selection() -> jobs_pb2.ResolvedData:
@@ -51,7 +54,7 @@ def selection() -> jobs_pb2.ResolvedData:
 
 
 def test_a_folder_is_made_known_as_clients_see_it(job_store: JobStore, root: Path) -> None:
-    mounts.announce(job_store, str(root))
+    mounts.announce(job_store, str(root), Drain())
     (record,) = job_store.mounts()
     dataset = datasets_pb2.Dataset.FromString(record)
     assert (dataset.name, dataset.source) == ("datasets/pets", datasets_pb2.DATASET_SOURCE_MOUNTED)
@@ -73,9 +76,23 @@ def test_a_store_that_is_not_there_yet_is_waited_for(
 
     monkeypatch.setattr(job_store, "announce_mount", announce)
     monkeypatch.setattr(mounts.time, "sleep", lambda _: None)
-    mounts.announce(job_store, str(root))
+    mounts.announce(job_store, str(root), Drain())
     assert answers == []
     assert len(job_store.mounts()) == 1
+
+
+def test_a_store_that_never_comes_does_not_keep_a_worker_from_ending(
+    job_store: JobStore, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drain = Drain(tmp_path / "drain")
+
+    def announce(*_: object) -> None:
+        drain.request()
+        raise Unavailable("never")
+
+    monkeypatch.setattr(job_store, "announce_mount", announce)
+    with pytest.raises(Draining):
+        mounts.announce(job_store, str(root), drain)
 
 
 def test_samples_are_the_same_read_as_a_whole_or_by_shards(

@@ -1,0 +1,1 @@
+"""What is promised, and that the proofs of it which documents and tables name are there."""

@@ -1,0 +1,173 @@
+"""deploy/users.acl: each part of Sparring can do its work as its own user of Redis, and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.artifacts.store import ArtifactStore
+from services.connection import Redis, connect, translated
+from services.errors import Unavailable
+from services.jobs.record import Lease, NewJob, Quota, Registration, WorkerRecord
+from services.jobs.store import JobStore
+from services.local import valkey
+from services.settings import StoreSettings
+
+RULES = Path(__file__).resolve().parents[2] / "deploy" / "users.acl"
+USERS = ("init", "gateway", "worker", "probe")
+DIGEST = "d" * 64
+
+
+@pytest.fixture(scope="module")
+def administrator(tmp_path_factory: pytest.TempPathFactory, server_binary: str | None) -> Iterator[Redis]:
+    """A server with the users of the file; their passwords are their names."""
+    folder = tmp_path_factory.mktemp("store")
+    with valkey.start(folder, binary=server_binary) as server, connect(StoreSettings(server.url)) as redis:
+        for line in RULES.read_text().splitlines():
+            _, user, *rules = line.split()
+            if user in USERS:
+                given = [f">{user}" if rule.startswith("#") else rule for rule in rules]
+                redis.execute_command("ACL", "SETUSER", user, "reset", *given)
+        JobStore(as_user(redis, "init")).load_functions()
+        yield redis
+
+
+def as_user(administrator: Redis, user: str) -> Redis:
+    port = administrator.connection_pool.connection_kwargs["port"]
+    return connect(StoreSettings(f"redis://{user}@127.0.0.1:{port}/0", redis_password=user))
+
+
+@pytest.fixture(autouse=True)
+def clean(administrator: Redis) -> None:
+    administrator.execute_command("ACL", "LOG", "RESET")
+
+
+def denials(administrator: Redis) -> list[Any]:
+    return list(administrator.acl_log())
+
+
+@pytest.fixture
+def gateway(administrator: Redis) -> Iterator[Redis]:
+    with as_user(administrator, "gateway") as redis:
+        yield redis
+
+
+@pytest.fixture
+def worker(administrator: Redis) -> Iterator[Redis]:
+    with as_user(administrator, "worker") as redis:
+        yield redis
+
+
+def new_job(name: str, **changes: Any) -> NewJob:
+    job = NewJob(id=name, kind="attack", spec=b"spec", spec_hash="hash", units=1)
+    return dataclasses.replace(job, **changes)
+
+
+def claimed(worker: JobStore, claim: str) -> Lease:
+    lease = worker.claim(claim, "w", "cpu", 15_000)
+    assert lease is not None
+    return lease
+
+
+def test_a_job_goes_its_way_from_the_gateway_s_user_to_the_worker_s(
+    administrator: Redis, gateway: Redis, worker: Redis
+) -> None:
+    asking, working = JobStore(gateway), JobStore(worker)
+    bytes_ = ArtifactStore(worker)
+    working.announce(WorkerRecord(id="w", lane="cpu", device_name="", unit=None, last_seen_ms=0), 15)
+    asking.set_quota("default", Quota(max_queued_jobs=9))
+    asking.submit_and_place(new_job("first", request_id="r", deadline_ms=60_000))
+    lease = claimed(working, "one")
+    working.metric(lease, "loss", 1.0, 1)
+    working.renew(lease, "w", 15_000, progress={"fraction": 0.5, "message": "half"}, checkpoint=DIGEST)
+    working.release(lease, "w")
+    lease = claimed(working, "two")
+    working.lose(lease.job_id, lease.unit, lease.token, "killed by SIGKILL")
+    lease = claimed(working, "three")
+    digest = bytes_.put("default", b"shard")
+    assert bytes_.get("default", digest) == b"shard"
+    working.commit(lease, "w", digest, {})
+    closing = claimed(working, "four")
+    working.unit_results("default", "first")
+    model = Registration(kind="model", id="m", record=b"record", pins=(digest,))
+    working.finish(closing, "w", b"result", model)
+    assert asking.get("default", "first").result == b"result"
+    assert working.lookup("default", "model", "m") == b"record"
+    assert asking.events("first", 0, 100)
+    asking.unregister("default", "model", "m")
+    asking.delete("default", "first")
+    assert denials(administrator) == []
+
+
+def test_a_job_can_be_cancelled_failed_retried_and_reaped(administrator: Redis, gateway: Redis, worker: Redis) -> None:
+    asking, working = JobStore(gateway), JobStore(worker)
+    asking.submit(new_job("second"))
+    lease = claimed(working, "five")
+    asking.cancel("default", "second")
+    working.stopped(lease, "w")
+    asking.retry("default", "second")
+    working.fail(claimed(working, "six"), "w", b"")
+    asking.reap()
+    asking.expire()
+    asking.ring("cpu")
+    asking.audit("default", b"entry")
+    asking.audit_entries("default", 0, 10)
+    asking.usage("default")
+    asking.workers()
+    working.announce_mount(b"record", "mount")
+    asking.mounts()
+    working.forget_worker("w")
+    asking.delete("default", "second")
+    assert denials(administrator) == []
+
+
+REFUSED = {
+    "FLUSHALL": ("FLUSHALL",),
+    "CONFIG SET": ("CONFIG", "SET", "appendfsync", "no"),
+    "KEYS": ("KEYS", "*"),
+    "a key of somebody else": ("SET", "other", "1"),
+    "loading functions": ("FUNCTION", "LOAD", "REPLACE", "#!lua name=sparring\nredis.register_function('x', print)"),
+    "deleting functions": ("FUNCTION", "FLUSH"),
+    "ACL": ("ACL", "SETUSER", "me", "on"),
+    "PUBLISH": ("PUBLISH", "a", "b"),
+    "SHUTDOWN": ("SHUTDOWN",),
+    "CLIENT KILL": ("CLIENT", "KILL", "ID", "1"),
+    "MODULE": ("MODULE", "LIST"),
+}
+
+
+@pytest.mark.parametrize("user", ["gateway", "worker", "probe"])
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_nobody_needs_is_refused(administrator: Redis, user: str, what: str) -> None:
+    with as_user(administrator, user) as redis, pytest.raises(Exception, match=r"(?i)no permissions"):
+        redis.execute_command(*REFUSED[what])
+
+
+def test_a_worker_can_neither_read_nor_write_the_audit_log_or_answer_requests(worker: Redis) -> None:
+    for command in (
+        ("XRANGE", "{sparring}:audit:default", "-", "+"),
+        ("XADD", "{sparring}:audit:default", "*", "e", "x"),
+    ):
+        with pytest.raises(Exception, match=r"(?i)no permissions"):
+            worker.execute_command(*command)
+    with pytest.raises(Exception, match=r"(?i)no permissions"):
+        worker.set("{sparring}:req:default:id", "hash job")
+    with pytest.raises(Unavailable, match="access list"):
+        JobStore(worker).audit("default", b"entry")
+
+
+def test_init_may_load_functions_and_touch_nothing(administrator: Redis) -> None:
+    with as_user(administrator, "init") as redis:
+        for command in (("GET", "{sparring}:fence"), ("SET", "{sparring}:fence", "0"), ("FUNCTION", "FLUSH")):
+            with pytest.raises(Exception, match=r"(?i)no permissions"):
+                redis.execute_command(*command)
+
+
+def test_a_gateway_that_may_not_load_functions_says_so_as_an_outage(gateway: Redis) -> None:
+    with pytest.raises(Unavailable, match="access list") as caught, translated():
+        gateway.function_load("#!lua name=x")
+    assert caught.value.reason == "STORE_DENIES"

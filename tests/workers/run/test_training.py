@@ -1,0 +1,78 @@
+"""Trainings from their job's message to the model that they make known."""
+
+from __future__ import annotations
+
+import pytest
+from sparring.v1 import defenses_pb2, models_pb2
+
+from services.errors import ResourceExhausted
+
+STANDARD = defenses_pb2.Defense(standard=defenses_pb2.StandardTraining())
+HARDENED = defenses_pb2.Defense(
+    fgsm_adversarial=defenses_pb2.FgsmAdversarialTraining(
+        epsilon=0.05, alpha=0.5, attack_label=defenses_pb2.ATTACK_LABEL_PREDICTED
+    )
+)
+
+
+def test_a_training_registers_its_model_and_judges_it(bench, make) -> None:
+    result = bench.result(make.training(STANDARD))
+    model = models_pb2.Model.FromString(bench.store.lookup("default", "model", "mine"))
+    assert (model.name, model.job, model.defense) == ("models/mine", "jobs/job", "standard")
+    assert model.state == models_pb2.Model.STATE_READY
+    assert model.parameters == 650
+    assert result.model == "models/mine"
+    assert f"artifacts/{bench.store.unit_results('default', 'job')[0].digest}" == model.weights
+    assert result.rows[0].clean_accuracy.value > 0.7
+    assert len(result.rows) == 1
+
+
+def test_an_adversarial_training_is_judged_at_its_own_radius(bench, make) -> None:
+    result = bench.result(make.training(HARDENED))
+    assert [(row.attack, row.epsilon) for row in result.rows[:3]] == [("clean", 0), ("fgsm", 0.05), ("pgd", 0.05)]
+    assert result.rows[2].parameters.pgd.steps == 10
+
+
+def test_a_name_that_was_taken_meanwhile_gives_way_to_the_job_s(bench, make) -> None:
+    bench.result(make.training(STANDARD), "first")
+    assert bench.result(make.training(STANDARD), "second").model == "models/second"
+
+
+def test_without_test_data_the_model_is_kept_and_the_result_says_so(bench, make) -> None:
+    job = make.training(STANDARD, epochs=1)
+    job.resolution.ClearField("evaluation_data")
+    result = bench.result(job)
+    assert [artifact.role for artifact in result.artifacts] == ["weights", "manifest"]
+    assert "not judged" in result.warnings[0]
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["gone", "of another version"])
+def test_a_checkpoint_that_can_not_be_used_costs_time_only(bench, make, *, kept: bool) -> None:
+    job = make.training(STANDARD)
+    bench.result(job, "whole")
+    digest = bench.artifacts.put("default", b"not what a training writes today") if kept else "0" * 64
+    bench.submit(job, "stopped")
+    lease = bench.store.claim("c", "w", "cpu", 60_000)
+    assert lease is not None
+    bench.store.renew(lease, "w", 60_000, checkpoint=digest)
+    bench.store.release(lease, "w")
+    bench.serve()
+    whole, stopped = (bench.store.unit_results("default", name)[0] for name in ("whole", "stopped"))
+    assert whole.digest == stopped.digest
+
+
+def test_only_the_last_checkpoint_is_kept(bench, make, redis) -> None:
+    bench.result(make.training(STANDARD, epochs=6))
+    assert len(redis.keys("{sparring}:a:*:m")) == 1 + 4
+
+
+def test_a_store_without_room_for_checkpoints_stops_no_training(bench, make, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = bench.artifacts.put
+
+    def full(tenant: str, data: bytes, media_type: str = "", ttl_s: float | None = None) -> str:
+        if ttl_s is not None:
+            raise ResourceExhausted("the store is full")
+        return put(tenant, data, media_type)
+
+    monkeypatch.setattr(bench.artifacts, "put", full)
+    assert bench.result(make.training(STANDARD)).model == "models/mine"
