@@ -43,6 +43,6 @@ def words(error: BaseException) -> str:
 
 def account(error: BaseException) -> str:
     """The traceback for the log; the middle of a very long one is left out."""
-    text = "".join(traceback.format_exception(error))
+    text = "".join(traceback.format_exception(error)).encode(errors="replace").decode()
     half = LONGEST_LOGGED // 2
     return text if len(text) <= LONGEST_LOGGED else f"{text[:half]}\n[...]\n{text[-half:]}"

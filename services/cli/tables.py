@@ -143,7 +143,7 @@ def _unsound(rows: Iterable[ResultRow]) -> str:
     violations = sum(row.violations for row in rows)
     if violations == 0:
         return ""
-    return f"{violations} adversarial examples left the ball or the box; the figures are not to be trusted"
+    return f"{violations} adversarial examples did not pass the check of their ball, range, label or type; do not trust the figures"
 
 
 def _rows(rows: Iterable[ResultRow]) -> Table:

@@ -62,10 +62,15 @@ class ChildKiller:
 
     def _kill(self, pid: int) -> bool:
         stack = self._run.stack
-        if len(stack.ready() - {pid}) < LEFT_READY or spared(self._run, pid):
+        if len(left(self._run) - {pid}) < LEFT_READY or spared(self._run, pid):
             return False
         self._run.lost_at[pid] = time.time()
         return stack.send(pid, signal.SIGKILL, "kill child")
+
+
+def left(run: Run) -> set[int]:
+    """The computing processes that nothing was done to yet; a busy machine takes a while to bury the others."""
+    return run.stack.ready() - run.lost_at.keys()
 
 
 def spared(run: Run, pid: int) -> bool:
@@ -81,7 +86,7 @@ def kill_parents(run: Run, rng: random.Random, count: int) -> None:
     while done < count:
         assert monotonic() < deadline, f"{done} of {count} parents were killed"
         parents = {name: pid for name, pid in stack.parents().items() if stack.child(name) in stack.holders()}
-        if len(stack.ready()) <= LEFT_READY or not parents:
+        if len(left(run)) <= LEFT_READY or not parents:
             time.sleep(0.02)
             continue
         name = rng.choice(sorted(parents))

@@ -105,7 +105,17 @@ class Client:
         return call(iter(sent) if method.client_streaming else sent[0], metadata=self.metadata, timeout=20)
 
     async def call(self, method, *requests, most=1000):
-        """Make a call and return what came of it, after `most` messages at the latest."""
+        """Make a call and return what came of it, after `most` messages at the latest.
+
+        A write that fails before the status has come makes asyncio's client of gRPC forget the status; that call is
+        made again.
+        """
+        while True:
+            found = await self._call_once(method, *requests, most=most)
+            if (found.code, found.text) != ("INTERNAL", "Internal error from Core"):
+                return found
+
+    async def _call_once(self, method, *requests, most):
         started = self.start(method, *requests)
         found = Answer()
         try:

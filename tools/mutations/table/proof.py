@@ -7,6 +7,9 @@ from tools.mutations.mutation import Mutation
 SHARDS = "workers/run/shards.py"
 BETWEEN = ("tests/workers/run/results/test_damage.py::test_what_goes_wrong_between_engine_and_shard_is_caught",)
 KINDS = ("tests/workers/evaluation/test_proof.py::test_each_kind_of_damage_is_counted",)
+NO_SUCCESS = (
+    "tests/workers/run/results/test_no_success.py::test_a_sample_outside_the_box_is_no_success_though_the_attack_says_so",
+)
 
 MUTATIONS = (
     Mutation(
@@ -23,7 +26,7 @@ MUTATIONS = (
         file=SHARDS,
         old="success=result.success & ~failed,",
         new="success=result.success,",
-        tests=BETWEEN,
+        tests=NO_SUCCESS,
     ),
     Mutation(
         name="proof: the ball is not measured",

@@ -102,11 +102,11 @@ MUTATIONS = (
         ),
     ),
     Mutation(
-        name="tenant: artifacts of all in one place",
+        name="tenant: artifacts of another are read",
         removes="equal bytes of two tenants are two artifacts, and nobody reads another's",
         file="services/artifacts/calls.py",
         old='return ("HMGET", key(f"a:{tenant}:{sha256}:m"),',
-        new="return (\"HMGET\", key(f\"a:{'alpha' if tenant == 'beta' else 'beta'}:{sha256}:m\"),",
+        new="return (\"HMGET\", key(f\"a:{'a' if tenant == 'b' else tenant}:{sha256}:m\"),",
         tests=("tests/services/artifacts/test_tenants.py::test_what_one_tenant_has_another_one_does_not_see",),
     ),
     Mutation(

@@ -183,13 +183,14 @@ def attack() -> Callable[..., jobs_pb2.Job]:
 def evaluation() -> Callable[..., jobs_pb2.Job]:
     """Make an evaluation's job of FGSM and PGD (or of nothing) from resolved models."""
 
-    def make(*given: jobs_pb2.ResolvedModel, attacks: bool = True, batch_size: int = 50) -> jobs_pb2.Job:
-        execution = jobs_pb2.Execution(batch_size=batch_size, shard_size=50)
+    def make(*given: jobs_pb2.ResolvedModel, attacks: bool = True, offset: int = 0, count: int = 100) -> jobs_pb2.Job:
+        execution = jobs_pb2.Execution(batch_size=50, shard_size=50)
         spec = jobs_pb2.EvaluationSpec(
             models=[model.name for model in given], seed=1, execution=execution, attacks=[FGSM, PGD] if attacks else []
         )
-        units = 2 * len(given)
-        resolution = jobs_pb2.Resolution(models=given, data=digits(), shards=2, units=units)
+        shards = -(-count // 50)
+        data = digits("test", offset, count)
+        resolution = jobs_pb2.Resolution(models=given, data=data, shards=shards, units=shards * len(given))
         return jobs_pb2.Job(evaluation=spec, resolution=resolution)
 
     return make

@@ -26,6 +26,21 @@ def test_a_shard_asked_for_alone_has_the_bytes_of_its_place_in_the_whole(laborat
         assert [key for key in rows if not torch.equal(rows[key][span], part[key])] == []
 
 
+def test_a_unit_of_an_evaluation_asked_for_alone_measures_the_same(laboratory, evaluation):
+    """All of it but the pictures, which a report shows of the first samples of a selection."""
+    both = [laboratory.model(seed=0), laboratory.model(seed=1)]
+    laboratory.result(evaluation(*both, offset=20), "whole")
+    laboratory.result(evaluation(both[1], offset=70, count=50), "again")
+    whole, again = (
+        load(laboratory.artifacts.get("vision", laboratory.store.unit_results("vision", name)[unit].digest))
+        for name, unit in (("whole", 3), ("again", 0))
+    )
+    measured = [key for key in whole if key.rpartition("/")[2] not in {"x", "x_adv"}]
+    assert len(measured) > 20
+    assert whole["run/a1/success"].any()
+    assert [key for key in measured if not torch.equal(whole[key], again[key])] == []
+
+
 def test_another_seed_or_another_place_gives_other_bytes(laboratory, attack):
     model = laboratory.model()
     job = attack(model, "pgd", count=20)
