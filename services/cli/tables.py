@@ -143,7 +143,7 @@ def _unsound(rows: Iterable[ResultRow]) -> str:
     violations = sum(row.violations for row in rows)
     if violations == 0:
         return ""
-    return f"{violations} adversarial examples did not pass the check of their ball, range, label or type; do not trust the figures"
+    return f"{violations} adversarial examples failed the check of ball, range, label or type; trust no figure of it"
 
 
 def _rows(rows: Iterable[ResultRow]) -> Table:

@@ -36,7 +36,7 @@ def test_a_result_fits_80_columns_and_says_what_matters(sparring, evaluated):
     for words in ("98.7 %", "50.0 %", "47.8 - 52.2", "8/255", "2000", "worst_case", "non-adaptive", "report.html"):
         assert words in done.out
     assert "bim epsilon=0.0313725 steps=20 norm=linf" in done.out
-    assert "2 adversarial examples left the ball" in done.out
+    assert "2 adversarial examples failed the check" in done.out
     assert "sparring artifacts download jobs/j" in done.out
 
 
