@@ -49,7 +49,7 @@ test-faults: $(VENV)/.dev-stamp ## kill, freeze, cut and fill everything, and ch
 	$(RUN) -m pytest -m faults tests/faults --faults-scale $(SCALE) $(if $(SEED),--faults-seed $(SEED))
 
 test-mutations: $(VENV)/.dev-stamp ## take away one safeguard at a time: a named test has to notice
-	$(RUN) tools/mutations/run.py
+	$(RUN) -m tools.mutations
 
 test-soak: $(VENV)/.dev-stamp ## load and faults for MINUTES (20), and the slopes of memory, descriptors and keys
 	$(RUN) -m pytest -m soak tests/soak --soak-minutes $(MINUTES)

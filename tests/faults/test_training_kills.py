@@ -96,7 +96,7 @@ def test_a_training_that_is_killed_at_any_moment_ends_with_the_same_weights(
         thread.start()
     for thread in threads:
         thread.join()
-    judge(stack, f"F16 {defense.partition(':')[0]} training killed", kills, expected, report)
+    judge(stack, f"F1 {defense.partition(':')[0]} training killed", kills, expected, report)
     assert kills.injected >= moments, f"no training could be caught at {kills.missed}"
 
 
@@ -112,7 +112,7 @@ def test_a_training_whose_checkpoint_was_just_kept_ends_with_the_same_weights(st
             kills.injected += at_a_checkpoint(stack, pair, skip=rng.randrange(1, 8))
             for name in pair:
                 client.jobs.wait(name, check=True)
-    judge(stack, "F16 training killed at its checkpoint", kills, expected, report)
+    judge(stack, "F1 training killed at its checkpoint", kills, expected, report)
 
 
 def trainings(stack: FaultStack, defense: str, moments: list[float], kills: Kills) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import shutil
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -158,6 +162,46 @@ def test_a_worker_can_neither_read_nor_write_the_audit_log_or_answer_requests(wo
         worker.set("{sparring}:req:default:id", "hash job")
     with pytest.raises(Unavailable, match="access list"):
         JobStore(worker).audit("default", b"entry")
+
+
+@pytest.mark.parametrize("server", ["embedded", "redis-server"])
+def test_a_server_that_is_killed_reads_back_what_functions_wrote(
+    tmp_path: Path, server: str, server_binary: str | None
+) -> None:
+    """Redis replays its log as the user `default`: one that may do nothing would lose every job, and without a word."""
+    binary = server_binary if server == "embedded" else shutil.which(server)
+    if server != "embedded" and binary is None:
+        pytest.skip("there is no redis-server")
+    users = tmp_path / "users.acl"
+    users.write_text(re.sub(r"#@(\w+)@", r">\1", RULES.read_text()))
+    folder = tmp_path / "store"
+    for start in range(2):
+        with valkey.start(folder, password="unused", binary=binary) as started:
+            pass
+        config = folder / "valkey.conf"
+        config.write_text(config.read_text().replace('requirepass "unused"', f'aclfile "{users}"'))
+        process = subprocess.Popen([started.process.args[-2], str(config)], stdout=subprocess.DEVNULL)
+        try:
+            administrator = connect(StoreSettings(f"redis://admin@127.0.0.1:{started.port}/0", redis_password="admin"))
+            wait_until_up(administrator)
+            if start == 0:
+                JobStore(as_user(administrator, "init")).load_functions()
+                JobStore(as_user(administrator, "gateway")).submit(new_job("kept"))
+            assert JobStore(as_user(administrator, "gateway")).get("default", "kept").id == "kept"
+        finally:
+            process.kill()
+            process.wait()
+
+
+def wait_until_up(redis: Redis) -> None:
+    for _ in range(200):
+        try:
+            redis.ping()
+        except Exception:  # noqa: BLE001 - whatever keeps it from answering yet
+            time.sleep(0.05)
+        else:
+            return
+    pytest.fail("the server did not come up")
 
 
 def test_init_may_load_functions_and_touch_nothing(administrator: Redis) -> None:

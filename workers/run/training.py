@@ -34,21 +34,24 @@ STALE = {"MALFORMED_CHECKPOINT", "CHECKPOINT_DOES_NOT_FIT"}
 
 def run_training(unit: Unit) -> Committed:
     """Train, from the last checkpoint if there is one, and keep the weights."""
-    begun, checkpoint = time.monotonic(), _checkpoint(unit)
+    begun, checkpoint, keeper = time.monotonic(), _checkpoint(unit), _Keeper(unit)
     try:
-        result = _train(unit, checkpoint)
+        result = _train(unit, checkpoint, keeper)
     except Rejected as error:
         if error.reason not in STALE:
             raise
         logger.warning("training starts again, as another version wrote its checkpoint: %s", error.message)
-        result = _train(unit, None)
+        result = _train(unit, None, keeper)
     weights = unit.put(save(result.model))
-    return Committed(weights, {"seconds": time.monotonic() - begun, "loss": list(result.history)})
+    figures = {"seconds": time.monotonic() - begun, "loss": list(result.history), "checkpoint": keeper.last}
+    return Committed(weights, figures)
 
 
 def close_training(unit: Unit) -> Finished:
     """Judge the trained model, write the report, and make the model known."""
-    weights = unit.results()[0].digest
+    trained = unit.results()[0]
+    _drop(unit, trained.stats.get("checkpoint"))
+    weights = trained.digest
     content = unit.fetch(weights, "the trained weights")
     model = load(content, _signature(unit)).to(unit.context.device)
     own, asked = unit.lease.job_id, unit.job.training.model_id
@@ -84,7 +87,7 @@ def _finished(unit: Unit, model: Classifier, judged: jobs_pb2.JobResult, name: s
     return Finished(result.SerializeToString(deterministic=True), registration)
 
 
-def _train(unit: Unit, resume: bytes | None) -> TrainResult:
+def _train(unit: Unit, resume: bytes | None, keeper: _Keeper) -> TrainResult:
     spec = unit.job.training
     name, parameters = messages.chosen(spec.defense)
     model = _initial(unit)
@@ -97,7 +100,7 @@ def _train(unit: Unit, resume: bytes | None) -> TrainResult:
         seed=spec.seed,
         monitor=unit.heartbeat,
         resume=resume,
-        save=_Keeper(unit),
+        save=keeper,
         checkpoint_every_s=CHECKPOINT_S if small else LARGE_CHECKPOINT_S,
     )
 
@@ -107,7 +110,8 @@ class _Keeper:
 
     def __init__(self, unit: Unit) -> None:
         self._unit = unit
-        self._last = unit.lease.checkpoint
+        # The digest of the latest one, if any.
+        self.last = unit.lease.checkpoint
 
     def __call__(self, checkpoint: bytes) -> None:
         """Put it; a store without room for it costs no more than that a lost worker is followed further back."""
@@ -121,13 +125,19 @@ class _Keeper:
             return
         faultpoints.reach("worker.checkpointed")
         heartbeat.keep_checkpoint(digest)
-        before, self._last = self._last, digest
-        if before is None or before == digest:
-            return
-        try:
-            artifacts.delete(tenant, before)
-        except SparringError as error:
-            logger.info("an old checkpoint is left to lapse: %s", error)
+        before, self.last = self.last, digest
+        if before != digest:
+            _drop(self._unit, before)
+
+
+def _drop(unit: Unit, checkpoint: str | None) -> None:
+    """Delete a checkpoint that nobody needs any more; it would lapse in the end."""
+    if checkpoint is None:
+        return
+    try:
+        unit.context.artifacts.delete(unit.lease.tenant, checkpoint)
+    except SparringError as error:
+        logger.info("an old checkpoint is left to lapse: %s", error)
 
 
 def _checkpoint(unit: Unit) -> bytes | None:

@@ -61,9 +61,20 @@ def test_a_checkpoint_that_can_not_be_used_costs_time_only(bench, make, *, kept:
     assert whole.digest == stopped.digest
 
 
-def test_only_the_last_checkpoint_is_kept(bench, make, redis) -> None:
-    bench.result(make.training(STANDARD, epochs=6))
-    assert len(redis.keys("{sparring}:a:*:m")) == 1 + 4
+def test_only_the_last_checkpoint_is_kept_and_only_until_the_training_has_ended(bench, make, redis) -> None:
+    held: list[int] = []
+    put = bench.artifacts.put
+
+    def counted(*arguments: object) -> str:
+        digest = put(*arguments)
+        held.append(len(redis.keys("{sparring}:a:*:m")))
+        return digest
+
+    bench.artifacts.put = counted
+    result = bench.result(make.training(STANDARD, epochs=6))
+    # A new checkpoint is there before the old one goes.
+    assert max(held[:6]) == 2
+    assert len(redis.keys("{sparring}:a:*:m")) == len(result.artifacts) == 4
 
 
 def test_a_store_without_room_for_checkpoints_stops_no_training(bench, make, monkeypatch: pytest.MonkeyPatch) -> None:
