@@ -68,6 +68,9 @@ def configuration(settings: WorkerSettings) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_transport_options": {
+            # A bell is not kept until it was answered: that would be a write, which a full store refuses, and then the
+            # whole worker ends; and a bell that is lost is rung again.
+            "ack_emulation": False,
             "socket_timeout": 10,
             "socket_connect_timeout": 5,
             "socket_keepalive": True,

@@ -19,6 +19,8 @@ MAX_HEADER_BYTES = 1 << 20
 MAX_TENSORS = 10_000
 MAX_DIMENSIONS = 32
 LENGTH_BYTES = 8
+# As NumPy itself: Python's parser takes seconds, and half a gigabyte, for a megabyte of brackets and commas.
+MAX_NPY_HEADER_BYTES = 10_000
 NPY_MAGIC = b"\x93NUMPY"
 
 # Bytes of one element.
@@ -79,7 +81,7 @@ def safetensors(head: bytes, size_bytes: int) -> dict[str, TensorInfo]:
     if start > min(len(head), size_bytes):
         raise ValueError("the file ends within its header")
     header = _json(head[LENGTH_BYTES:start])
-    header.pop("__metadata__", None)
+    _check_metadata(header.pop("__metadata__", {}))
     if len(header) > MAX_TENSORS:
         raise ValueError(f"it has {len(header)} tensors, at most {MAX_TENSORS} are allowed")
     tensors = {name: _tensor(name, entry) for name, entry in header.items()}
@@ -89,7 +91,7 @@ def safetensors(head: bytes, size_bytes: int) -> dict[str, TensorInfo]:
 
 def _json(text: bytes) -> dict[str, Any]:
     try:
-        header = json.loads(text.decode(), object_pairs_hook=_unique, parse_constant=_refuse)
+        header = json.loads(text.decode(), object_pairs_hook=_unique, parse_constant=_refuse, parse_int=_integer)
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"its header is not JSON: {error}") from None
     if not isinstance(header, dict):
@@ -97,11 +99,23 @@ def _json(text: bytes) -> dict[str, Any]:
     return header
 
 
+def _check_metadata(metadata: Any) -> None:
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise ValueError("its __metadata__ is not a JSON object of strings")
+
+
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     names = dict(pairs)
     if len(names) < len(pairs):
         raise ValueError("its header has a name twice")
     return names
+
+
+def _integer(digits: str) -> int:
+    # Whatever has more digits is no offset; and -0, which Python takes for 0, is no whole number to others.
+    if len(digits) > 20 or digits == "-0":
+        raise ValueError(f"its header holds {digits[:20]}, which is no size")
+    return int(digits)
 
 
 def _refuse(constant: str) -> None:
@@ -149,7 +163,7 @@ def npy(head: bytes, size_bytes: int) -> TensorInfo:
     """The array of a .npy file; `head` holds the whole header at least."""
     start, text = _npy_header(head, size_bytes)
     try:
-        header = ast.literal_eval(text.strip())
+        header = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
         raise ValueError(f"its header is not a dict of plain values: {error}") from None
     if not isinstance(header, dict) or header.keys() != {"descr", "fortran_order", "shape"}:
@@ -177,8 +191,8 @@ def _npy_header(head: bytes, size_bytes: int) -> tuple[int, str]:
         raise ValueError(f"it is a .npy file of version {major}.{minor}; versions 1.0, 2.0 and 3.0 are read")
     width = 2 if major == 1 else 4
     start = 8 + width + int.from_bytes(head[8 : 8 + width], "little")
-    if start > MAX_HEADER_BYTES:
-        raise ValueError(f"its header claims {start} bytes, at most {MAX_HEADER_BYTES} are read")
+    if start > MAX_NPY_HEADER_BYTES:
+        raise ValueError(f"its header claims {start} bytes, at most {MAX_NPY_HEADER_BYTES} are read")
     if start > min(len(head), size_bytes):
         raise ValueError("the file ends within its header")
     try:

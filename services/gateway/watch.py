@@ -36,23 +36,27 @@ class Streams:
         record = await self.store.get(tenant, job_id)
         if after > record.last_event:
             raise OutOfRange(f"jobs/{job_id} has {record.last_event} events, there is none after {after}")
-        async with aclosing(self._paced(self.watcher.follow(job_id, after))) as paced:
-            async for event in paced:
-                if event is None:
-                    yield events.heartbeat(after)
-                elif event.type == "gap":
-                    # The job as it stands stands for everything up to its last event, not only for what is lost.
-                    record = await self.store.get(tenant, job_id)
-                    after = record.last_event
-                    yield events.snapshot(record)
-                elif event.id > after:
-                    after = event.id
-                    yield events.response(event)
-                    faultpoints.reach("gateway.event_sent")
+        deadline, left_out = time.monotonic() + self.longest_s, True
+        while left_out:
+            left_out = False
+            async with aclosing(self._paced(self.watcher.follow(job_id, after), deadline)) as paced:
+                async for event in paced:
+                    if event is None:
+                        yield events.heartbeat(after)
+                    elif event.type == "gap":
+                        # The job as it stands stands for everything up to its last event, not only for what is lost:
+                        # what is still held before that need not be read.
+                        record = await self.store.get(tenant, job_id)
+                        after, left_out = record.last_event, True
+                        yield events.snapshot(record)
+                        break
+                    elif event.id > after:
+                        after = event.id
+                        yield events.response(event)
+                        faultpoints.reach("gateway.event_sent")
 
-    async def _paced(self, following: AsyncGenerator[Event]) -> AsyncGenerator[Event | None]:
+    async def _paced(self, following: AsyncGenerator[Event], deadline: float) -> AsyncGenerator[Event | None]:
         """Yield the events, and None whenever none came for a heartbeat's time; end when time is up or on a drain."""
-        deadline = time.monotonic() + self.longest_s
         drained = asyncio.ensure_future(self.draining.wait())
         coming: asyncio.Future[Event] | None = None
         try:

@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
+from itertools import chain, repeat
 from pathlib import Path
 from time import monotonic
 from typing import Self
@@ -28,7 +29,8 @@ TEND_S = 0.1
 START_S = 120.0
 STOP_S = 35.0
 DEATHS_AT_START = 3
-RESTART_WAITS_S = (0.5, 2.0, 8.0)
+RESTART_WAITS_S = (0.5, 1.0, 2.0, 4.0)
+RESTART_PATIENCE_S = 900.0
 
 
 class LocalStack:
@@ -226,14 +228,17 @@ class LocalStack:
                 program.tend()
 
     def _restart_store(self) -> int:
-        """Start the store again; what keeps it from starting may pass, so it is tried a few times."""
-        for wait_s in RESTART_WAITS_S:
+        """Start the store again; what keeps it from starting, a full disk say, may pass or be mended meanwhile."""
+        deadline = monotonic() + RESTART_PATIENCE_S
+        for wait_s in chain(RESTART_WAITS_S, repeat(RESTART_WAITS_S[-1])):
             try:
                 return self._start_store()
-            except StackError as error:
+            except (StackError, OSError) as error:
+                if self._leaving.is_set() or monotonic() > deadline:
+                    raise StackError(f"the store can't be kept going: {error}") from error
                 logger.warning("the store does not start: %s", error)
                 self._leaving.wait(wait_s)
-        return self._start_store()
+        raise AssertionError("the waits have no end")
 
     def _start_store(self) -> int:
         self._store = self._launch.store(self._store_port)

@@ -94,10 +94,13 @@ def bench(store: str, fast_folder: Path) -> Iterator[Bench]:
         yield Bench.prepare(stack)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With pytest-xdist: each store in a process of its own, the stacks that belong to neither with the second."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give longer runs more time; with pytest-xdist, each store a process, and the rest to the second one."""
     for item in items:
         if item.get_closest_marker("faults") and Path(__file__).parent in item.path.parents:
+            limit = item.get_closest_marker("timeout")
+            if limit is not None:
+                item.add_marker(pytest.mark.timeout(limit.args[0] * max(1.0, scale_of(config))), append=False)
             store = getattr(item, "callspec", None) and item.callspec.params.get("store")
             item.add_marker(pytest.mark.xdist_group(f"faults-{store or STORES[-1]}"))
 

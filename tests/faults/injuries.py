@@ -19,7 +19,8 @@ from .stack import alive
 SPARED_ATTEMPT = 3
 # So many workers must be there before the next one is killed, or nothing would be left to recover.
 LEFT_READY = 2
-LONGEST_S = 300.0
+# A worker takes this long to be back, at the very worst.
+LONGEST_S = 20.0
 
 
 class ChildKiller:
@@ -33,7 +34,7 @@ class ChildKiller:
 
     def work(self) -> None:
         """Return when all of them were killed."""
-        deadline = monotonic() + LONGEST_S
+        deadline = monotonic() + LONGEST_S * (self._left + len(self.pending))
         self._log_at = self._run.stack.points.stat().st_size
         while self._left > 0 or self.pending:
             assert monotonic() < deadline, f"{self._left} kills and the points {self.pending} are left"
@@ -81,7 +82,7 @@ def spared(run: Run, pid: int) -> bool:
 
 def kill_parents(run: Run, rng: random.Random, count: int) -> None:
     """Kill Celery's parents, every other time with their whole group, while their children hold a unit."""
-    stack, deadline = run.stack, monotonic() + LONGEST_S
+    stack, deadline = run.stack, monotonic() + LONGEST_S * count
     done = 0
     while done < count:
         assert monotonic() < deadline, f"{done} of {count} parents were killed"

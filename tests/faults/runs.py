@@ -116,7 +116,10 @@ class Bench:
         stack.wait_for(lambda: not stack.orphans(), "processes of killed workers end")
         run.histories = run.load.histories()
         left = [*stack.orphans(), *stack.leaked_files()]
-        run.violations = check(run.histories, facts.read(stack.redis, processes=left))
+        found = facts.read(stack.redis, processes=left)
+        assert len(found.jobs) >= len(run.histories), "the keys are not where they are looked for"
+        assert found.counters["bytes of default"][1] > 0, "the keys are not where they are looked for"
+        run.violations = check(run.histories, found)
         run.recoveries = recoveries(run.histories, run.lost_at)
         run.recoveries_s += [recovery.seconds for recovery in run.recoveries]
 

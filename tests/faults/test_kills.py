@@ -21,7 +21,7 @@ POINTS = tuple(point for point in PAUSES if point != "worker.releasing")
 
 
 def test_a_child_that_is_killed_anywhere_costs_nothing_but_time(bench, rng, report, scaled) -> None:
-    kills, points = scaled(50), POINTS * scaled(1)
+    kills, points = scaled(50), POINTS * scaled(2)
     with bench.run("F1 worker child killed", rng, report) as run:
         ChildKiller(run, rng, kills, points).work()
     # What is computed again is what was lost, and nothing else.
