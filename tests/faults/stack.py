@@ -77,7 +77,8 @@ class FaultStack:
         self.local = LocalStack(
             workers, folder / "stack", environment=environment, store_binary=binary, longest_wait_s=0.5, **options
         )
-        self._seen: set[int] = set()
+        # By the time that each began, as a number is given to another process some day.
+        self._seen: dict[int, int] = {}
         self._files: dict[str, int] = {}
 
     @contextmanager
@@ -89,7 +90,7 @@ class FaultStack:
             self.redis.close()
             self.pids()
         deadline = time.monotonic() + 5
-        while left := [pid for pid in self._seen if alive(pid)]:
+        while left := [pid for pid, began in self._seen.items() if alive(pid) and began == began_at(pid)]:
             assert time.monotonic() < deadline, f"the stack left processes behind: {left}"
             time.sleep(0.1)
 
@@ -116,7 +117,7 @@ class FaultStack:
         """Every process that the stack should have; remembers them for the end."""
         parents = {self.local.pid("store"), self.local.pid("gateway"), *self.parents().values()}
         known = parents | {child for parent in parents for child in children(parent, computing=False)}
-        self._seen |= known
+        self._seen |= {pid: began_at(pid) for pid in known}
         return known
 
     def holders(self) -> dict[int, tuple[str, int, int]]:
@@ -137,7 +138,8 @@ class FaultStack:
 
     def orphans(self) -> list[str]:
         """Processes that the stack had, that still live, and that nobody looks after any more."""
-        left = self._seen - self.pids()
+        known = self.pids()
+        left = [pid for pid, began in self._seen.items() if pid not in known and began == began_at(pid)]
         return [f"{pid} {_command(pid)[-60:].decode()}" for pid in left if alive(pid)]
 
     def files(self) -> dict[str, int]:
@@ -203,6 +205,14 @@ def children(pid: int, *, computing: bool = True) -> list[int]:
 
 def _command(pid: int) -> bytes:
     return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def began_at(pid: int) -> int:
+    """When a process began, in ticks since the machine did; 0 where there is none."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
 
 
 def alive(pid: int) -> bool:

@@ -97,7 +97,7 @@ def test_a_gateway_killed_at_any_moment_loses_and_repeats_nothing(bench, rng, re
         with replace(bench, stack=elsewhere).run("F3 gateway killed", rng, report, recovery_s=None) as run:
             with Transfers(gateway.target, rng) as transfers:
                 gateway.kill()
-                killer.kill(scaled(50))
+                killer.kill(scaled(25))
             stack.injected["kill gateway"] += killer.kills.total()
             begun_twice = drop_begun_uploads(stack.redis)
     finally:
