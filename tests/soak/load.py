@@ -69,12 +69,12 @@ class SoakLoad:
         self.broken: list[str] = []
         self.violations: list[Violation] = []
         self._running: dict[str, None] = {}
-        kinds = (self._job, self._job, self._job, self._job, self._cancelled, self._upload, self._watch)
+        kinds = (*[(self._job, 8.0)] * 4, (self._cancelled, 6.0), (self._upload, 2.0), (self._watch, 2.0))
         self._threads = [
             threading.Thread(
-                target=self._keep, args=(kind, random.Random(rng.random())), name=kind.__name__, daemon=True
+                target=self._keep, args=(kind, every_s, random.Random(rng.random())), name=kind.__name__, daemon=True
             )
-            for kind in kinds
+            for kind, every_s in kinds
         ]
 
     def __enter__(self) -> Self:
@@ -91,15 +91,17 @@ class SoakLoad:
             if thread.is_alive():
                 self.broken.append(f"{thread.name} does not end")
 
-    def _keep(self, kind: Callable[[Client, random.Random], str], rng: random.Random) -> None:
+    def _keep(self, kind: Callable[[Client, random.Random], str], every_s: float, rng: random.Random) -> None:
+        """One every so many seconds, less than a busy machine does: what is held must not follow what else it does."""
         client = Client(self._target, self)
         with client.api:
             while not self.left.is_set():
+                due = monotonic() + every_s
                 try:
                     self.done[kind(client, rng)] += 1
                 except Exception as error:  # noqa: BLE001 - whatever it is, the soak has failed, and goes on to its end
                     self.broken.append(f"{kind.__name__}: {error!r}")
-                    self.left.wait(1.0)
+                self.left.wait(max(0.0, due - monotonic()))
 
     # What the threads do, one at a time.
 
@@ -150,14 +152,12 @@ class SoakLoad:
             self.broken.append(f"{name} came back with other bytes")
         if rng.random() < 0.7:
             client.insist(lambda: client.api.artifacts.delete(name))
-        self.left.wait(0.5)
         return "upload"
 
     def _watch(self, client: Client, rng: random.Random) -> str:
         """Somebody who looks at a job for a while, from anywhere in it, and leaves."""
         running = list(self._running)
         if not running:
-            self.left.wait(0.2)
             return "nothing"
         name, wanted = rng.choice(running), rng.randrange(1, 30)
 
