@@ -1,7 +1,8 @@
 """Options, stacks and the table of the fault suite.
 
 --faults-seed N     the schedule of every injection is a function of it; random, and printed, where it is not given
---faults-scale X    how much is injected: 1 for CI, 10 for a nightly run
+--faults-scale X    how much is injected: 1 for CI, 10 for a nightly run. What is done on both stores is done to each of
+                    them half as often as it is wanted in all.
 CI=true or SPARRING_FAULTS_MUST_RUN=1    what is not installed fails instead of skipping
 """
 
@@ -95,14 +96,14 @@ def bench(store: str, fast_folder: Path) -> Iterator[Bench]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give longer runs more time; with pytest-xdist, each store a process, and the rest to the second one."""
+    """Give longer runs more time; with pytest-xdist, each store a process, and one to what starts its own."""
     for item in items:
         if item.get_closest_marker("faults") and Path(__file__).parent in item.path.parents:
             limit = item.get_closest_marker("timeout")
             if limit is not None:
                 item.add_marker(pytest.mark.timeout(limit.args[0] * max(1.0, scale_of(config))), append=False)
             store = getattr(item, "callspec", None) and item.callspec.params.get("store")
-            item.add_marker(pytest.mark.xdist_group(f"faults-{store or STORES[-1]}"))
+            item.add_marker(pytest.mark.xdist_group(f"faults-{store or 'own'}"))
 
 
 # The table.

@@ -13,7 +13,7 @@ AT_ONCE = 3
 
 
 def test_a_worker_that_wakes_up_after_its_lease_is_refused(bench, rng, report, scaled) -> None:
-    stack, left = bench.stack, scaled(20)
+    stack, left = bench.stack, scaled(10)
     with bench.run("F5 worker frozen beyond its lease", rng, report) as run:
         while left > 0:
             stack.wait_for(lambda: len(stack.holders()) >= AT_ONCE, "workers hold units")
@@ -22,4 +22,4 @@ def test_a_worker_that_wakes_up_after_its_lease_is_refused(bench, rng, report, s
             freeze(run, chosen, LEASE_S + 1.5)
             left -= len(chosen)
     # That nobody but the holder committed is what I2 says; here, that the frozen ones did lose what they held.
-    assert 0 < run.lost_units() <= scaled(20)
+    assert 0 < run.lost_units() <= scaled(10)

@@ -21,7 +21,7 @@ POINTS = tuple(point for point in PAUSES if point != "worker.releasing")
 
 
 def test_a_child_that_is_killed_anywhere_costs_nothing_but_time(bench, rng, report, scaled) -> None:
-    kills, points = scaled(50), POINTS * scaled(2)
+    kills, points = scaled(25), POINTS * scaled(2)
     with bench.run("F1 worker child killed", rng, report) as run:
         ChildKiller(run, rng, kills, points).work()
     # What is computed again is what was lost, and nothing else.
@@ -57,7 +57,7 @@ def holder(bench: Bench, job: str) -> int:
 
 
 def test_a_parent_or_a_group_that_is_killed_leaves_nobody_writing(bench, rng, report, scaled) -> None:
-    kills = scaled(20)
+    kills = scaled(10)
     # No trainings: on a busy machine they keep the workers that are left from what was lost.
     mix = tuple(kind for kind in MIX if kind != "training")
     with bench.run("F2 worker parent or group killed", rng, report, mix=mix) as run:
@@ -67,6 +67,6 @@ def test_a_parent_or_a_group_that_is_killed_leaves_nobody_writing(bench, rng, re
 
 def test_a_store_that_is_killed_comes_back_with_everything(bench, rng, report, scaled) -> None:
     with bench.run("F4 store killed", rng, report) as run:
-        back_s = kill_store(run, rng, scaled(20))
+        back_s = kill_store(run, rng, scaled(10))
         run.recoveries_s += back_s
     assert max(back_s) <= 10

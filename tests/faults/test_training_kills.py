@@ -60,7 +60,7 @@ def stack(fast_folder) -> Iterator[FaultStack]:
 def request(defense: str, seed: int = 4) -> jobs_pb2.CreateJobRequest:
     """A training with a checkpoint after each of its epochs, judged on a few samples."""
     return sparring.submit.train(
-        sparring.requests.selection("mnist10k", count=1500),
+        sparring.requests.selection("mnist10k", count=1000),
         defense,
         architecture="wong_cnn",
         epochs=EPOCHS[defense.partition(":")[0]],
