@@ -95,6 +95,7 @@ def bench(store: str, fast_folder: Path) -> Iterator[Bench]:
         yield Bench.prepare(stack)
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist looks at the groups in a hook of its own
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Give longer runs more time; with pytest-xdist, each store a process, and one to what starts its own."""
     for item in items:

@@ -41,6 +41,8 @@ def read(redis: Redis, *, processes: Iterable[str] = ()) -> Facts:
     names = [key.decode().removeprefix(P) for key in redis.scan_iter(match=P + "*", count=1000)]
     jobs = {name.removeprefix("job:"): _job(redis, name) for name in names if name.startswith("job:")}
     left = {what: [name for name in names if name.startswith(prefix)] for what, prefix in LEFT_OVERS.items()}
+    # What a worker that was killed in the middle of a put has staged lapses by itself.
+    left["staged uploads"] = [name for name in left["staged uploads"] if redis.pttl(P + name) < 0]
     left["leases"] = _members(redis, "leases")
     left["tokens of units"] = [
         f"{name}/{key.decode()}"

@@ -45,6 +45,9 @@ class Answer:
     text: str
 
 
+FORGOTTEN = Answer("INTERNAL", "Internal error from Core ")
+
+
 def methods(target: str) -> list[MethodDescriptor]:
     """Every method of every service of the contract, as the gateway at `target` describes them."""
     with grpc.insecure_channel(target) as channel:
@@ -69,7 +72,22 @@ async def call(
     requests: list[bytes],
     metadata: tuple[tuple[str, str], ...] = (),
 ) -> Answer:
-    """Call a method with these messages (one, unless it takes a stream); what comes is dropped."""
+    """Call a method with these messages (one, unless it takes a stream); what comes is dropped.
+
+    A write that fails before the status has come makes asyncio's client of gRPC forget the status; that call is made
+    again.
+    """
+    while (answer := await _call_once(channel, method, requests, metadata)) == FORGOTTEN:
+        pass
+    return answer
+
+
+async def _call_once(
+    channel: grpc.aio.Channel,
+    method: MethodDescriptor,
+    requests: list[bytes],
+    metadata: tuple[tuple[str, str], ...],
+) -> Answer:
     path = f"/{method.containing_service.full_name}/{method.name}"
     kind = ("stream" if method.client_streaming else "unary") + "_" + ("stream" if method.server_streaming else "unary")
     request = iter(requests) if method.client_streaming else requests[0]
