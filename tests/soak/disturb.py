@@ -23,20 +23,18 @@ PAUSE_S = (3.0, 8.0)
 FROZEN_S = (0.5, 5.0)
 # The gateway is frozen for less: everything else goes on asking it.
 GATEWAY_FROZEN_S = 1.5
-STORE_LEFT_S = 240.0
 
 
 class Disturber:
     """A thread that hurts the stack until it is told to stop.
 
-    From `calm_from_s` on the gateway and the first worker are spared, and the store but for once in `STORE_LEFT_S`, so
-    that one series of each lasts for long enough to have a slope; the other workers are hurt on.
+    From `calm_from_s` on the store, the gateway and the first worker are no longer killed, so that one series of each
+    lasts for long enough to have a slope; the other workers are hurt on, and connections cut.
     """
 
     def __init__(self, stack: FaultStack, proxy: Proxy, rng: random.Random, calm_from_s: float) -> None:
         self._stack, self._proxy, self._rng = stack, proxy, rng
         self._calm_at = monotonic() + calm_from_s
-        self._store_killed_at = 0.0
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="disturber", daemon=True)
         self._kinds: tuple[tuple[float, Callable[[], bool]], ...] = (
@@ -93,11 +91,8 @@ class Disturber:
         )
 
     def _kill_store(self) -> bool:
-        now = monotonic()
-        if self._calm() and now < self._store_killed_at + STORE_LEFT_S:
-            return False
-        self._store_killed_at = now
-        return self._stack.send(self._stack.local.pid("store"), signal.SIGKILL, "kill store")
+        pid = self._stack.local.pid("store")
+        return not self._calm() and self._stack.send(pid, signal.SIGKILL, "kill store")
 
     def _kill_gateway(self) -> bool:
         pid = self._stack.local.pid("gateway")
