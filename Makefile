@@ -10,6 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # `make test-faults SCALE=10 SEED=7`: ten times the faults, drawn from seed 7.
 SCALE ?= 1
 FAULTS ?= tests/faults
+PROCESSES ?= 2
 SEED ?=
 MINUTES ?= 20
 
@@ -47,7 +48,7 @@ test-system: $(VENV)/.dev-stamp ## docker-compose with real containers (root on 
 	$(RUN) -m pytest -m system tests/system
 
 test-faults: $(VENV)/.dev-stamp ## kill, freeze, cut and fill everything, and check that nothing was lost; out/faults/results.json
-	$(RUN) -m pytest -m faults $(FAULTS) -n 3 --dist loadgroup --faults-scale $(SCALE) $(if $(SEED),--faults-seed $(SEED))
+	$(RUN) -m pytest -m faults $(FAULTS) -n $(PROCESSES) --dist loadgroup --faults-scale $(SCALE) $(if $(SEED),--faults-seed $(SEED))
 
 test-mutations: $(VENV)/.dev-stamp ## take away one safeguard at a time: a named test has to notice
 	$(RUN) -m tools.mutations

@@ -95,16 +95,20 @@ def bench(store: str, fast_folder: Path) -> Iterator[Bench]:
         yield Bench.prepare(stack)
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist looks at the groups in a hook of its own
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """With pytest-xdist, each store has a process, and so has what starts its own."""
+    if item.get_closest_marker("faults"):
+        store = getattr(item, "callspec", None) and item.callspec.params.get("store")
+        item.add_marker(pytest.mark.xdist_group(f"faults-{store or 'own'}"))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give longer runs more time; with pytest-xdist, each store a process, and one to what starts its own."""
+    """Give longer runs more time."""
     for item in items:
         if item.get_closest_marker("faults") and Path(__file__).parent in item.path.parents:
             limit = item.get_closest_marker("timeout")
             if limit is not None:
                 item.add_marker(pytest.mark.timeout(limit.args[0] * max(1.0, scale_of(config))), append=False)
-            store = getattr(item, "callspec", None) and item.callspec.params.get("store")
-            item.add_marker(pytest.mark.xdist_group(f"faults-{store or 'own'}"))
 
 
 # The table.

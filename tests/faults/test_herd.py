@@ -15,7 +15,7 @@ import grpc
 import pytest
 from sparring.v1 import jobs_pb2, jobs_pb2_grpc
 
-from services.jobs.record import Lease
+from services.jobs.record import Lease, NewJob
 from services.jobs.store import JobStore
 
 from .net_gateway import Gateway, Served, peak, served
@@ -98,8 +98,19 @@ def do(store: JobStore, lease: Lease, worker: str) -> None:
         store.commit(lease, worker, DIGEST, {})
 
 
-def test_two_tenants_that_both_wait_get_the_same_share(herd):
+@pytest.fixture
+def crowd(herd) -> Served:
+    """More jobs of each tenant than are claimed of both."""
     running, _ = herd
+    for number in range(CLAIMS):
+        for tenant in TENANTS:
+            name = f"crowd-{tenant}-{number}"
+            running.jobs.submit(NewJob(id=name, tenant=tenant, kind="training", spec=b"", spec_hash=name, units=1))
+    return running
+
+
+def test_two_tenants_that_both_wait_get_the_same_share(crowd):
+    running = crowd
     taken: Counter[str] = Counter()
     held: list[Lease] = []
     for number in range(CLAIMS):
