@@ -115,7 +115,7 @@ async def test_no_key_is_in_any_log_or_error_or_entry(client, methods, tenants_f
     assert b"reason=KEY_UNKNOWN" in logged
     for text in (
         secret,
-        secret.rpartition("_")[2],
+        secret[-43:],
         "S" * 43,
         *(k["sha256"] for k in tenants_file.tables["alpha"]["keys"]),
     ):
