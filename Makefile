@@ -48,7 +48,7 @@ test-system: $(VENV)/.dev-stamp ## docker-compose with real containers (root on 
 	$(RUN) -m pytest -m system tests/system
 
 test-faults: $(VENV)/.dev-stamp ## kill, freeze, cut and fill everything, and check that nothing was lost; out/faults/results.json
-	$(RUN) -m pytest -m faults $(FAULTS) -n $(PROCESSES) --dist loadgroup --faults-scale $(SCALE) $(if $(SEED),--faults-seed $(SEED))
+	$(RUN) -m pytest -m faults $(FAULTS) -n $(PROCESSES) --dist loadfile --faults-scale $(SCALE) $(if $(SEED),--faults-seed $(SEED))
 
 test-mutations: $(VENV)/.dev-stamp ## take away one safeguard at a time: a named test has to notice
 	$(RUN) -m tools.mutations

@@ -95,13 +95,6 @@ def bench(store: str, fast_folder: Path) -> Iterator[Bench]:
         yield Bench.prepare(stack)
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """With pytest-xdist, each store has a process, and so has what starts its own."""
-    if item.get_closest_marker("faults"):
-        store = getattr(item, "callspec", None) and item.callspec.params.get("store")
-        item.add_marker(pytest.mark.xdist_group(f"faults-{store or 'own'}"))
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Give longer runs more time."""
     for item in items:
