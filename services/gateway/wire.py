@@ -1,8 +1,8 @@
 """The one message that is encoded by hand: DownloadArtifactResponse, 256 KiB at a time.
 
 A protobuf message would copy each chunk twice on the event loop, once into the message and once out of it. Measured
-for 100 MiB on two busy cores (grpcio 1.85, protobuf 7.36): 0.40 s with messages, 0.21 s with these bytes, against
-0.16 s for a stream of constant bytes.
+for 100 MiB in messages of 1 MiB on two busy cores (grpcio 1.85, protobuf 7.36): 0.40 s with messages, 0.21 s with these
+bytes, against 0.16 s for a stream of constant bytes.
 """
 
 from __future__ import annotations

@@ -42,6 +42,7 @@ _LEFT = re.compile(r"((?:remaining_seconds|ran)(?:\W+b)?\W+)[\d.e-]+")
 _REST = re.compile(
     r"(\W+b)?'remaining_seconds': [\d.e-]+,?|\"remaining_seconds\":[\d.e-]+,?|,\s*'remaining_seconds': [\d.e-]+"
 )
+_TABLE = re.compile(r"\{([^{}]*)\}")
 _DRAWN = re.compile(r"\b[0-9a-f]{32}\b")
 # Bound to one try each by name: see their docstrings, which send callers to registrations.
 ONCE = {"artifact_pin", "artifact_unpin"}
@@ -175,8 +176,12 @@ def everything(redis: Redis) -> list[tuple[str, str]]:
 
 def neutral(text: str) -> str:
     text = _REST.sub("", _TIMES.sub("TIME", text))
-    # Where that is missing, the rest of a table comes in another order: words are compared, not their places.
-    return " ".join(sorted(re.findall(r"[\w.-]+", _DRAWN.sub("ID", _LEFT.sub(r"\1SOME", text)))))
+    # Where that is missing, the rest of its table comes in another order; everything else keeps its place.
+    return _TABLE.sub(_in_order, _DRAWN.sub("ID", _LEFT.sub(r"\1SOME", text)))
+
+
+def _in_order(table: re.Match[str]) -> str:
+    return "{" + ",".join(sorted(entry.strip() for entry in table[1].split(",") if entry.strip())) + "}"
 
 
 @contextmanager
