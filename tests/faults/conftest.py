@@ -8,6 +8,7 @@ CI=true or SPARRING_FAULTS_MUST_RUN=1    what is not installed fails instead of 
 
 from __future__ import annotations
 
+import itertools
 import random
 import secrets
 import shlex
@@ -88,10 +89,16 @@ def store(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+_stacks = itertools.count()
+
+
 @pytest.fixture(scope="session")
 def bench(store: str, fast_folder: Path) -> Iterator[Bench]:
-    """Three workers on one of the stores, with what every job of the load comes to when nothing happens."""
-    with FaultStack(fast_folder / f"faults-{store}", store).running() as stack:
+    """Three workers on one of the stores, with what every job of the load comes to when nothing happens.
+
+    A process that comes back to a store after the other one begins a new stack: there is one at a time.
+    """
+    with FaultStack(fast_folder / f"faults-{store}-{next(_stacks)}", store).running() as stack:
         yield Bench.prepare(stack)
 
 

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator
 
 import grpc
 import pytest
-from sparring.v1 import catalog_pb2, catalog_pb2_grpc, jobs_pb2
+from sparring.v1 import catalog_pb2, catalog_pb2_grpc, jobs_pb2, jobs_pb2_grpc
+
+from services.connection import POOL_SIZE
 
 from .net_gateway import Served, peak, served
 from .net_h2 import CONTINUATION, DATA, GOAWAY, H2, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, frame, headers
@@ -45,6 +47,10 @@ def unharmed(running) -> Iterator[Callable[[], None]]:
 
         for _ in range(20):
             answers()
+        # Connections to the store are opened for peaks, and kept: here they are opened before anything is counted.
+        jobs = jobs_pb2_grpc.JobServiceStub(channel)
+        for call in [jobs.ListJobs.future(jobs_pb2.ListJobsRequest(), timeout=30) for _ in range(4 * POOL_SIZE)]:
+            call.result()
         memory, descriptors = running.gateway.memory_bytes, running.gateway.descriptors
         yield answers
         answers()

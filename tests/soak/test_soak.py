@@ -7,8 +7,11 @@ import time
 from collections import Counter
 from time import monotonic
 
+import grpc
 import pytest
+from sparring.v1 import jobs_pb2, jobs_pb2_grpc
 
+from services.connection import POOL_SIZE
 from tests.faults import facts
 from tests.faults.invariants import check_facts
 from tests.faults.load import references
@@ -24,6 +27,10 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(3 * 3600)]
 # Short lives, so that what comes and what goes balance within minutes.
 JOBS_KEPT_S, ARTIFACTS_KEPT_S = 60, 120
 WORKERS = 3
+# The share of the soak from which on store, gateway and one worker live on; they are judged in its second half.
+CALM_FROM = 0.35
+# More calls at once than the gateway has connections to the store: those are opened for peaks, and kept.
+PEAK = 4 * POOL_SIZE
 LONG_S, MOST_CHECKPOINTS = 3600.0, 20
 # Kinds of keys that are there as long as the stack is: counters, workers, the model that is attacked, remembered calls.
 STAYING = {
@@ -70,8 +77,10 @@ def test_under_load_and_faults_nothing_grows_and_nothing_is_lost(
     with proxy.running(), Sampler(stack) as sampler:
         load = SoakLoad(stack, f"127.0.0.1:{free_port}", expected, rng)
         with load:
-            with Disturber(stack, proxy, random.Random(rng.random()), seconds / 2):
-                time.sleep(seconds)
+            with Disturber(stack, proxy, random.Random(rng.random()), CALM_FROM * seconds):
+                time.sleep(CALM_FROM * seconds + 1)
+                peak(stack.local.target)
+                time.sleep((1 - CALM_FROM) * seconds - 1)
             until_s = sampler.now_s
     stack.wait_until_whole()
     slopes = judge(sampler.series, until_s / 2, until_s, min(WINDOW_S, seconds / 20))
@@ -99,6 +108,14 @@ def test_under_load_and_faults_nothing_grows_and_nothing_is_lost(
     assert stack.injected.total() >= soak_minutes * 3, "a soak without faults proves little"
     if soak_minutes >= LONG_MINUTES:
         assert set(stack.injected) >= set(FAULTS)
+
+
+def peak(target: str) -> None:
+    """Ask the gateway for so much at once that it opens every connection to the store that it ever will."""
+    with grpc.insecure_channel(target) as channel:
+        stub = jobs_pb2_grpc.JobServiceStub(channel)
+        calls = [stub.ListJobs.future(jobs_pb2.ListJobsRequest(), timeout=30) for _ in range(PEAK)]
+        assert [call.exception() for call in calls if call.exception() is not None] == []
 
 
 def what_stays(stack: FaultStack) -> dict[str, int]:
