@@ -10,6 +10,12 @@ from sparring.v1 import catalog_pb2
 
 from services.gateway import catalog
 
+TARGETS = "a label, a random class, the least likely class or each class in turn"
+KNOWLEDGE = {
+    "gradients": "gradients: it has the model itself",
+    "scores": "the scores of all classes",
+    "labels": "nothing but labels",
+}
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "catalog.md"
 
 
@@ -38,8 +44,14 @@ def method(info: catalog_pb2.MethodInfo, command: str) -> Iterator[str]:
         yield f"{info.citation}, arXiv:{info.paper}."
     if info.differs:
         yield f"Differs from the paper: {info.differs}"
-    if info.targeted:
-        yield "Untargeted, or towards a label, a random class or the least likely class (`--target`)."
+    if info.needs_target:
+        yield f"Towards {TARGETS} (`--target`, which must be given)."
+    elif info.targeted:
+        yield f"Untargeted, or towards {TARGETS} (`--target`)."
+    if info.knowledge:
+        yield f"Asks the model for {KNOWLEDGE[info.knowledge]}."
+    if info.minimum:
+        yield "Looks for the shortest perturbation; epsilon is only the largest one that counts."
     yield f"Command: `{command}`."
     if info.parameters:
         yield from ("", "| parameter | type | range | default | unit | source |", "|---|---|---|---|---|---|")

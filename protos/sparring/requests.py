@@ -1,6 +1,7 @@
 """Plain values in, specs of jobs out: what `client.attack`, `client.train` and `client.evaluate` send.
 
-An attack is its message, its name, or its name with parameters: `bim:epsilon=8/255,steps=20,target=random`.
+An attack is its message, its name, or its name with parameters: `bim:epsilon=8/255,steps=20,target=random`. What a
+plug-in takes stands among them: `plugin:name=my_attack,strength=0.5`.
 A curve is such an attack and its radii: `bim:steps=20@0,0.05,0.1`.
 """
 
@@ -14,7 +15,7 @@ from google.protobuf.message import Message
 
 from sparring import contract, names
 from sparring.errors import InvalidArgument, Violation
-from sparring.v1.attacks_pb2 import Attack, Bim, Fgsm, Goal, IterativeLeastLikely, LeastLikelyTarget, Pgd, RandomTarget
+from sparring.v1.attacks_pb2 import Attack, EachClass, Goal, LeastLikelyTarget, RandomTarget
 from sparring.v1.datasets_pb2 import DataSelection, Dataset
 from sparring.v1.defenses_pb2 import (
     Defense,
@@ -32,7 +33,8 @@ from sparring.v1.jobs_pb2 import (
 )
 from sparring.values import UINT32_MAX, Value, fill, number, whole
 
-AttackLike = str | Attack | Fgsm | Bim | IterativeLeastLikely | Pgd
+# Attack, or one of the messages that it may hold, such as Bim; any other is refused.
+AttackLike = str | Message
 DefenseLike = (
     str | Defense | StandardTraining | FgsmAdversarialTraining | PgdAdversarialTraining | DefensiveDistillation
 )
@@ -50,7 +52,7 @@ def bad(field: str, description: str) -> InvalidArgument:
 
 
 def goal(target: Target) -> Goal:
-    """What an attack is after: a class by its number, `random`, or `least-likely`."""
+    """What an attack is after: a class by its number, `random`, `least-likely`, or `each` in turn."""
     if isinstance(target, Goal):
         return target
     wanted = Goal()
@@ -58,11 +60,13 @@ def goal(target: Target) -> Goal:
         wanted.targeted.least_likely.CopyFrom(LeastLikelyTarget())
     elif target == "random":
         wanted.targeted.random.CopyFrom(RandomTarget())
+    elif target == "each":
+        wanted.targeted.each.CopyFrom(EachClass())
     else:
         try:
             wanted.targeted.label = whole(target, 0, UINT32_MAX)
         except ValueError:
-            raise bad("target", f"{target!r} is not a class's number, 'random' or 'least-likely'") from None
+            raise bad("target", f"{target!r} is not a class's number, 'random', 'least-likely' or 'each'") from None
     return wanted
 
 

@@ -18,12 +18,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def _target(message: Descriptor) -> Callable[[F], F]:
     """`--target`, for the methods that can be given one."""
-    if not contract.method(message).targeted:
+    method = contract.method(message)
+    if not method.targeted:
         return lambda function: function
+    wanted = "The class that the model should answer with"
     return click.option(
         "--target",
-        metavar="[LABEL|random|least-likely]",
-        help="The class that the model should answer with; left out, any wrong one.",
+        metavar="[LABEL|random|least-likely|each]",
+        required=method.needs_target,
+        help=f"{wanted}." if method.needs_target else f"{wanted}; left out, any wrong one.",
     )
 
 

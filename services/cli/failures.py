@@ -15,7 +15,13 @@ INTERRUPTED = 130
 
 # A list's flag that is given several times; its entries are counted from 1 for people.
 _REPEATED = {"models": "--model", "attacks": "--attack", "curves": "--curve"}
-_RENAMED = {"data": "dataset", "deadline_seconds": "deadline", "queue_seconds": "queue-limit", "key": "key-file"}
+_RENAMED = {
+    "data": "dataset",
+    "deadline_seconds": "deadline",
+    "queue_seconds": "queue-limit",
+    "key": "key-file",
+    "parameters": "parameter",
+}
 _POSITIONAL = {"weights": "WEIGHTS", "images": "IMAGES", "labels": "LABELS", "name": "the name", "role": "the role"}
 
 

@@ -16,14 +16,18 @@ from services.gateway import comments
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+_NAMES = {FieldDescriptor.TYPE_DOUBLE: "NUMBER", FieldDescriptor.TYPE_STRING: "NAME"}
+
+
 class FieldType(click.ParamType[Any]):
     """A value as a field takes it: 8/255 for a double, a short name for an enum."""
 
     def __init__(self, field: FieldDescriptor) -> None:
         self.field = field
-        self.name = "NUMBER" if field.type == field.TYPE_DOUBLE else "INTEGER"
+        self.name = _NAMES.get(field.type, "INTEGER")
         if field.enum_type is not None:
-            self.name = f"[{'|'.join(dashed(name) for name in values.choices(field.enum_type))}]"
+            known = values.choices(field.enum_type, contract.parameter(field).allowed)
+            self.name = f"[{'|'.join(dashed(name) for name in known)}]"
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 - click's signature
         """What stands for the value in the help."""
@@ -45,9 +49,18 @@ def dashed(name: str) -> str:
 def option(field: FieldDescriptor) -> Callable[[F], F]:
     """The flag that sets a field; left out, the field stays unset and the service chooses."""
     flag = dashed(field.name)
+    if values.is_map(field):
+        one = flag.removesuffix("s")
+        return click.option(
+            f"--{one}", field.name, type=PairType(), multiple=True, callback=_together, help=describe(field)
+        )
     if field.type == field.TYPE_BOOL:
         return click.option(f"--{flag}/--no-{flag}", field.name, default=None, help=describe(field))
     return click.option(f"--{flag}", field.name, type=FieldType(field), help=describe(field))
+
+
+def _together(_ctx: click.Context, _param: click.Parameter, pairs: tuple[tuple[str, float], ...]) -> dict[str, float]:
+    return dict(pairs)
 
 
 def options(message: Descriptor) -> Callable[[F], F]:
@@ -59,6 +72,22 @@ def options(message: Descriptor) -> Callable[[F], F]:
         return function
 
     return decorate
+
+
+class PairType(click.ParamType[tuple[str, float]]):
+    """One entry of a map: `strength=0.5`."""
+
+    name = "NAME=NUMBER"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
+        """Read a name and a number, or fail with what it should have been."""
+        name, equals, text = str(value).partition("=")
+        if not equals or not name:
+            self.fail(f"{value!r} is not of the form name=value", param, ctx)
+        try:
+            return name.replace("-", "_"), values.number(text)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class MethodGroup(click.Group):
@@ -106,12 +135,12 @@ def describe(field: FieldDescriptor) -> str:
     facts = [
         "" if stated is None else f"range {stated[1]}",
         "" if said.unit == field.name else said.unit,
-        f"default {_default(field)}",
+        f"default {_default(field)}" if _default(field) else "",
     ]
     source = f" (arXiv:{said.paper})" if said.paper else ""
     described = "; ".join(filter(None, facts))
     sentence = re.split(r"\.(?=\s|$)", text, maxsplit=1)[0]
-    return f"{sentence}. {described[0].upper()}{described[1:]}{source}."
+    return f"{sentence}. {described[0].upper()}{described[1:]}{source}." if described else f"{sentence}."
 
 
 def _plain(text: str) -> str:

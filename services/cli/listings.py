@@ -128,6 +128,12 @@ def method(shown: MethodInfo) -> RenderableType:
                 (shown.name, f"{shown.title}. {shown.summary}"),
                 ("paper", f"{shown.citation} (arXiv:{shown.paper})" if shown.paper else ""),
                 ("formula", shown.formula),
+                ("asks for", shown.knowledge),
+                (
+                    "epsilon",
+                    "only the largest perturbation that counts: it looks for the shortest" if shown.minimum else "",
+                ),
+                ("target", "must be given" if shown.needs_target else ""),
                 ("differs", shown.differs),
             ]
         ),
@@ -142,9 +148,9 @@ def _parameter(parameter: ParameterInfo) -> str:
     """`Number of steps. Range [1, 10000], default 40.`, with the values of an enum in the range's place."""
     sentence = parameter.description.partition(". ")[0].removesuffix(".")
     values = f"One of {parameter.type.replace('|', ', ')}" if "|" in parameter.type else _range(parameter)
-    default = f"default {parameter.default_value}"
-    said = f"{values}, {default}" if values else default.capitalize()
-    return f"{sentence}. {said}."
+    default = f"default {parameter.default_value}" if parameter.default_value else ""
+    said = ", ".join(filter(None, (values, default)))
+    return f"{sentence}. {said[0].upper()}{said[1:]}." if said else f"{sentence}."
 
 
 def _range(parameter: ParameterInfo) -> str:

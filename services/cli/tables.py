@@ -11,6 +11,7 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+from sparring import contract
 from sparring.v1.jobs_pb2 import Job, JobResult, Limits, ResultRow
 
 from services.cli import words
@@ -125,6 +126,8 @@ def _result(name: str, result: JobResult) -> Iterator[RenderableType]:
     yield facts(
         [
             ("model", result.model),
+            *(("distance", f"{row.attack}: {words.distance(row)}") for row in result.rows if _looks_for_shortest(row)),
+            *(("queries", f"{row.attack}: {row.queries / row.n:,.0f} a sample") for row in result.rows if row.queries),
             *(("warning", warning) for warning in result.warnings),
             ("warning", _unsound(result.rows)),
             *(("file", f"{item.role}: {item.filename}, {words.size(item.size_bytes)}") for item in result.artifacts),
@@ -132,6 +135,13 @@ def _result(name: str, result: JobResult) -> Iterator[RenderableType]:
     )
     if result.artifacts:
         yield Text(f"Get the files: sparring artifacts download {name}")
+
+
+def _looks_for_shortest(row: ResultRow) -> bool:
+    """Whether a row is of an attack whose figure is the distance, and has one."""
+    kind = row.parameters.WhichOneof("kind")
+    method = None if kind is None else getattr(row.parameters, kind).DESCRIPTOR
+    return method is not None and contract.method(method).minimum and row.max_distance > 0 and not row.curve
 
 
 def _title(row: ResultRow) -> str:

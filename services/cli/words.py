@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from sparring import values
-from sparring.v1.attacks_pb2 import NORM_L2, Attack, Norm
-from sparring.v1.jobs_pb2 import Job, Progress, Proportion, UnitChange, WatchJobResponse
+from sparring.v1.attacks_pb2 import NORM_L0, NORM_L1, NORM_L2, NORM_LINF, Attack, Norm
+from sparring.v1.jobs_pb2 import Job, Progress, Proportion, ResultRow, UnitChange, WatchJobResponse
+
+from services.gateway.defaults import NO_LIMIT
+
+# Norms that are named beside a radius; one of NORM_LINF stands alone.
+_NORMS = {NORM_L2: "L2", NORM_L1: "L1", NORM_L0: "L0"}
 
 
 def percent(share: float) -> str:
@@ -23,9 +29,11 @@ def interval(share: Proportion) -> str:
 
 
 def epsilon(radius: float, norm: Norm.ValueType) -> str:
-    """A radius: `0.3`, `8/255` where that is shorter, `1.5 (L2)`."""
-    if norm == NORM_L2:
-        return f"{radius:.4g} (L2)"
+    """A radius: `0.3`, `8/255` where that is shorter, `1.5 (L2)`, `none (L2)` where any perturbation counts."""
+    if norm in _NORMS:
+        return f"{'none' if radius >= NO_LIMIT[norm] else f'{radius:.4g}'} ({_NORMS[norm]})"
+    if radius >= NO_LIMIT[NORM_LINF]:
+        return "none"
     grey_levels = radius * 255
     is_short = float(f"{radius:.3g}") == radius
     return f"{radius:.4g}" if is_short or abs(grey_levels - round(grey_levels)) > 1e-6 else f"{round(grey_levels)}/255"
@@ -65,6 +73,8 @@ def parameters(message: Message) -> str:
 
 
 def _value(field: FieldDescriptor, value: object) -> str:
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}:{one:.6g}" for name, one in sorted(value.items()))
     if field.enum_type is not None:
         return {number: name for name, number in values.choices(field.enum_type).items()}[int(str(value))]
     return f"{value:.6g}" if isinstance(value, float) else str(value).lower()
@@ -78,6 +88,14 @@ def attack(made: Attack) -> str:
         return text
     choice = str(made.goal.targeted.WhichOneof("choice"))
     return f"{text}, target {made.goal.targeted.label if choice == 'label' else choice.replace('_', ' ')}"
+
+
+def distance(row: ResultRow) -> str:
+    """How far an attack had to go: `median 1.2, mean 1.31 (L2)`; empty where it turned nothing."""
+    if row.max_distance == 0:
+        return ""
+    norm = _NORMS.get(row.norm, "L-infinity")
+    return f"median {row.median_distance:.3g}, mean {row.mean_distance:.3g} ({norm})"
 
 
 def progress(done: Progress) -> str:

@@ -21,7 +21,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from sparring.v1 import attacks_pb2, catalog_pb2, datasets_pb2, defenses_pb2, options_pb2
 
 from services.gateway import comments
-from services.gateway.ranges import enum_names, parameter_of
+from services.gateway.ranges import allowed_names, parameter_of
 
 _HERE = Path(__file__).parent
 
@@ -29,6 +29,9 @@ _TYPES = {
     FieldDescriptor.TYPE_DOUBLE: "double",
     FieldDescriptor.TYPE_UINT32: "uint32",
     FieldDescriptor.TYPE_BOOL: "bool",
+    FieldDescriptor.TYPE_STRING: "string",
+    # The only field of a message type is the map of a plug-in's own parameters.
+    FieldDescriptor.TYPE_MESSAGE: "map<string, double>",
 }
 
 
@@ -102,9 +105,19 @@ def built_in_datasets() -> Mapping[str, datasets_pb2.Dataset]:
     return {dataset.name.removeprefix("datasets/"): dataset for dataset in datasets}
 
 
-def targeted(attack: str) -> bool:
+def attack(name: str) -> catalog_pb2.MethodInfo:
+    """Return what the contract says of an attack, as its field is named."""
+    return _by_name()[name]
+
+
+def targeted(name: str) -> bool:
     """Tell whether an attack, as its field is named, takes a targeted goal."""
-    return next(info.targeted for info in attacks() if info.name == attack)
+    return attack(name).targeted
+
+
+@functools.cache
+def _by_name() -> Mapping[str, catalog_pb2.MethodInfo]:
+    return {info.name: info for info in attacks()}
 
 
 def _methods(owner: Descriptor) -> Iterator[catalog_pb2.MethodInfo]:
@@ -123,6 +136,9 @@ def _methods(owner: Descriptor) -> Iterator[catalog_pb2.MethodInfo]:
             formula=method.formula,
             differs=method.differs,
             targeted=method.targeted,
+            knowledge=method.knowledge,
+            minimum=method.minimum,
+            needs_target=method.needs_target,
             parameters=[_parameter(parameter, text) for parameter in message.fields],
         )
 
@@ -133,7 +149,7 @@ def _parameter(field: FieldDescriptor, text: Mapping[str, str]) -> catalog_pb2.P
     assert rule is not None, f"{field.full_name} has no parameter option"
     return catalog_pb2.ParameterInfo(
         name=field.name,
-        type="|".join(enum_names(field)) if field.enum_type is not None else _TYPES[field.type],
+        type="|".join(allowed_names(field)) if field.enum_type is not None else _TYPES[field.type],
         minimum=rule.minimum if rule.HasField("minimum") else None,
         maximum=rule.maximum if rule.HasField("maximum") else None,
         minimum_exclusive=rule.minimum_exclusive,

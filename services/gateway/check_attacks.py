@@ -13,6 +13,8 @@ from sparring.v1 import attacks_pb2, jobs_pb2
 
 from services.errors import Violation
 from services.gateway import catalog
+from services.gateway.attack_rules import check_rules
+from services.gateway.defaults import NO_LIMIT
 from services.gateway.ranges import check_parameters, fields_of, interval, number, parameter_of, within
 
 MAX_EPSILONS = 32
@@ -24,9 +26,10 @@ def check_attack(attack: attacks_pb2.Attack, path: str) -> Iterator[Violation]:
     if kind is None:
         yield Violation(path, f"exactly one of {_alternatives(attack, 'kind')} must be set")
     else:
-        yield from check_method(getattr(attack, kind), f"{path}.{kind}")
-    if attack.HasField("goal"):
-        yield from _check_goal(attack.goal, kind, f"{path}.goal")
+        method = getattr(attack, kind)
+        out_of_range = list(check_method(method, f"{path}.{kind}"))
+        yield from out_of_range or check_rules(kind, method, f"{path}.{kind}")
+    yield from _check_goal(attack, kind, f"{path}.goal")
 
 
 def check_method(method: Message, path: str) -> Iterator[Violation]:
@@ -38,12 +41,24 @@ def check_method(method: Message, path: str) -> Iterator[Violation]:
 
 
 def check_radius(method: Message, epsilon: float, path: str) -> Iterator[Violation]:
-    """Check a radius against the unit box where the norm is NORM_LINF, which is also what an unset norm means."""
-    linf = getattr(method, "norm", attacks_pb2.NORM_LINF) in (attacks_pb2.NORM_UNSPECIFIED, attacks_pb2.NORM_LINF)
-    if linf and 1 < epsilon <= 1000:
-        yield Violation(
-            path, f"must be in [0, 1] for NORM_LINF, not {epsilon:g}; pixels are in [0, 1], so 8 grey levels are 8/255"
-        )
+    """Check a radius that is in the range of its field against the largest of its norm: 1 for NORM_LINF."""
+    norm, rule = _norm(method), parameter_of(fields_of(method)["epsilon"])
+    largest = NO_LIMIT.get(norm, math.inf)
+    if rule is not None and within(epsilon, rule) and epsilon > largest:
+        advice = "; pixels are in [0, 1], so 8 grey levels are 8/255" if norm == attacks_pb2.NORM_LINF else ""
+        name = attacks_pb2.Norm.Name(norm)
+        yield Violation(path, f"must be in [0, {largest:g}] for {name}, not {epsilon:g}{advice}")
+
+
+def _norm(method: Message) -> attacks_pb2.Norm.ValueType:
+    """The norm of a method, or what it means to leave it unset; one without a choice has NORM_LINF."""
+    field = fields_of(method).get("norm")
+    if field is None:
+        return attacks_pb2.NORM_LINF
+    rule = parameter_of(field)
+    assert rule is not None
+    chosen: attacks_pb2.Norm.ValueType = getattr(method, "norm")  # noqa: B009 - not every message has it
+    return attacks_pb2.Norm.Value(rule.default_value) if chosen == attacks_pb2.NORM_UNSPECIFIED else chosen
 
 
 def check_curve(curve: jobs_pb2.EpsilonCurve, path: str) -> Iterator[Violation]:
@@ -77,27 +92,34 @@ def check_attack_on(attack: attacks_pb2.Attack, classes: int, path: str) -> Iter
             f"{path}.goal.targeted.label", f"must be below the number of classes, {classes}, not {target.label}"
         )
     kind = attack.WhichOneof("kind")
-    if kind is None or getattr(getattr(attack, kind), "loss", None) != attacks_pb2.LOSS_DLR:
+    method = None if kind is None else getattr(attack, kind)
+    if getattr(method, "loss", None) != attacks_pb2.LOSS_DLR:
         return
-    targeted = attack.goal.WhichOneof("kind") == "targeted"
-    needed = 4 if targeted else 3  # arXiv:2003.01690, eq. 7 and eq. 6
+    towards = attack.goal.WhichOneof("kind") == "targeted" or getattr(method, "targets", 0) > 0
+    needed = 4 if towards else 3  # arXiv:2003.01690, eq. 7 and eq. 6
     if classes < needed:
-        towards = " with a target" if targeted else ""
-        message = f"LOSS_DLR needs {needed} classes or more{towards}, the model has {classes}"
+        what = " with a target" if towards else ""
+        message = f"LOSS_DLR needs {needed} classes or more{what}, the model has {classes}"
         yield Violation(f"{path}.{kind}.loss", message)
 
 
-def _check_goal(goal: attacks_pb2.Goal, attack: str | None, path: str) -> Iterator[Violation]:
+def _check_goal(attack: attacks_pb2.Attack, kind: str | None, path: str) -> Iterator[Violation]:
     """Check that a goal says what it is, and that the attack takes it."""
-    kind = goal.WhichOneof("kind")
-    if kind is None:
+    goal = attack.goal
+    chosen = goal.WhichOneof("kind")
+    if attack.HasField("goal") and chosen is None:
         yield Violation(path, f"exactly one of {_alternatives(goal, 'kind')} must be set")
-    if kind != "targeted":
-        return
-    if goal.targeted.WhichOneof("choice") is None:
+    if chosen == "targeted" and goal.targeted.WhichOneof("choice") is None:
         yield Violation(f"{path}.targeted", f"exactly one of {_alternatives(goal.targeted, 'choice')} must be set")
-    if attack is not None and not catalog.targeted(attack):
-        yield Violation(f"{path}.targeted", f"{attack} has a target of its own; leave the goal unset")
+    if kind is None:
+        return
+    if chosen == "targeted" and not catalog.targeted(kind):
+        yield Violation(f"{path}.targeted", f"{kind} can't be steered to a chosen class; leave the goal unset")
+    elif chosen != "targeted" and catalog.attack(kind).needs_target:
+        yield Violation(
+            f"{path}.targeted",
+            f"must be set: {kind} makes a picture of a chosen class; `each` takes every class in turn",
+        )
 
 
 def _alternatives(message: Message, oneof: str) -> str:

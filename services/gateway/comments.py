@@ -17,8 +17,9 @@ from sparring.v1 import attacks_pb2, defenses_pb2, jobs_pb2
 
 FILE = Path(__file__).with_name("comments.json")
 
-# Of these protos, every field that carries the `parameter` option is described.
-_FILES = (attacks_pb2, defenses_pb2, jobs_pb2)
+# Of these protos, every field that carries the `parameter` option is described. The attacks stand in several files.
+_ATTACKS = (attacks_pb2.DESCRIPTOR.name, *(file.name for file in attacks_pb2.DESCRIPTOR.public_dependencies))
+_FILES = (*_ATTACKS, defenses_pb2.DESCRIPTOR.name, jobs_pb2.DESCRIPTOR.name)
 
 # Numbers of the fields in descriptor.proto that make up a location's path.
 _MESSAGE_TYPE = 4
@@ -43,11 +44,10 @@ def _compiled() -> list[FileDescriptorProto]:
 
     root = Path(next(iter(sparring.v1.__path__))).parent.parent
     google_root = Path(next(iter(google.rpc.__path__))).parent.parent
-    sources = [module.DESCRIPTOR.name for module in _FILES]
     with tempfile.TemporaryDirectory() as scratch:
         target = Path(scratch) / "set.bin"
         includes = [f"-I{path}" for path in (root, google_root, Path(protoc.__file__).parent / "_proto")]
-        arguments = ["protoc", *includes, "--include_source_info", f"--descriptor_set_out={target}", *sources]
+        arguments = ["protoc", *includes, "--include_source_info", f"--descriptor_set_out={target}", *_FILES]
         if protoc.main(arguments) != 0:
             raise SystemExit("protoc failed")
         return list(FileDescriptorSet.FromString(target.read_bytes()).file)

@@ -1,6 +1,7 @@
 """Fills in what a client left unset, from the contract's options: a value, or a rule over the sibling fields.
 
-Every `default_rule` of the contract is one function of `RULES`, or comes from elsewhere in the job (`COMPUTED`).
+Every `default_rule` of the contract is a formula that `RULES` knows by its text, or comes from elsewhere in the job
+(`COMPUTED`). An attack whose formula is there already needs no line here.
 """
 
 from __future__ import annotations
@@ -20,6 +21,14 @@ Rule = Callable[[Message, frozenset[str]], float]
 GREY_LEVEL = 1 / 255
 L2_STEPS = 20
 
+# The radius that stands for none, by norm: the largest that the contract allows.
+NO_LIMIT: Mapping[int, float] = {
+    attacks_pb2.NORM_LINF: 1.0,
+    attacks_pb2.NORM_L2: 1000.0,
+    attacks_pb2.NORM_L1: 1000.0,
+    attacks_pb2.NORM_L0: 1_000_000.0,
+}
+
 
 def fill(message: Message, *, computed: Mapping[str, float] | None = None, given: frozenset[str] = frozenset()) -> None:
     """Set every unset field of `message` that has a default.
@@ -38,7 +47,10 @@ def fill(message: Message, *, computed: Mapping[str, float] | None = None, given
         else:
             rules[name] = field
     for name, field in rules.items():
-        value = (computed or {})[name] if field.full_name in COMPUTED else RULES[field.full_name](message, names)
+        rule = parameter_of(field)
+        assert rule is not None
+        text = rule.default_rule
+        value = (computed or {})[name] if text in COMPUTED else RULES[text](message, names)
         setattr(message, name, _at_most(value, field))
 
 
@@ -58,7 +70,7 @@ def kurakin_steps(method: Message, _unset: frozenset[str]) -> int:
     """
     if _is_l2(method):
         return L2_STEPS
-    k = 255 * _epsilon(method)
+    k = 255 * _set(method, "epsilon")
     # 1.25 * 255 * (8 / 255) is a little above 10 in binary; nine decimals are enough to tell it from 11.
     return max(1, math.ceil(round(min(k + 4, 1.25 * k), 9)))
 
@@ -71,32 +83,38 @@ def bim_step_size(method: Message, unset: frozenset[str]) -> float:
 
 
 def scaled_step_size(method: Message, _unset: frozenset[str]) -> float:
-    """2.5 epsilon / steps (arXiv:1706.06083, section 5).
+    """2.5 epsilon / steps (arXiv:1706.06083, section 5)."""
+    return _share_of_radius(method, 2.5, _set(method, "steps"))
 
-    Where epsilon is 0 the ball is one point and any step ends in it; one grey level keeps the number in its range.
-    """
-    steps = number(method, "steps")
-    assert steps is not None, "rules run in the order of the fields, and steps comes first"
-    return 2.5 * _epsilon(method) / steps if _epsilon(method) > 0 else GREY_LEVEL
+
+def equal_steps(method: Message, _unset: frozenset[str]) -> float:
+    """Epsilon / steps (arXiv:1710.06081, algorithm 1): so many steps reach the edge of the ball and no further."""
+    return _share_of_radius(method, 1.0, _set(method, "steps"))
+
+
+def estimated_steps(method: Message, _unset: frozenset[str]) -> float:
+    """2.5 epsilon / steps, where a step is one gradient that is estimated from `samples` pairs of queries."""
+    return _share_of_radius(method, 2.5, max(1, _set(method, "queries") // (2 * _set(method, "samples"))))
+
+
+def no_limit(method: Message, _unset: frozenset[str]) -> float:
+    """Return the radius that stands for no limit: 1, 1000 or 1,000,000 by the norm."""
+    return NO_LIMIT[int(_set(method, "norm"))]
 
 
 RULES: Mapping[str, Rule] = {
-    "sparring.v1.Bim.steps": kurakin_steps,
-    "sparring.v1.Bim.step_size": bim_step_size,
-    "sparring.v1.IterativeLeastLikely.steps": kurakin_steps,
-    "sparring.v1.IterativeLeastLikely.step_size": bim_step_size,
-    "sparring.v1.Pgd.step_size": scaled_step_size,
-    "sparring.v1.PgdAdversarialTraining.step_size": scaled_step_size,
+    "ceil(min(255 * epsilon + 4, 1.25 * 255 * epsilon)), at least 1; 20 for NORM_L2": kurakin_steps,
+    "ceil(min(255 * epsilon + 4, 1.25 * 255 * epsilon)), at least 1": kurakin_steps,
+    "1/255 where steps is unset and the norm is NORM_LINF, else 2.5 * epsilon / steps": bim_step_size,
+    "1/255 where steps is unset, else 2.5 * epsilon / steps": bim_step_size,
+    "2.5 * epsilon / steps": scaled_step_size,
+    "epsilon / steps": equal_steps,
+    "2.5 * epsilon / (queries / (2 * samples))": estimated_steps,
+    "no limit: 1 for NORM_LINF, 1000 for NORM_L2 and NORM_L1, 1000000 for NORM_L0": no_limit,
 }
 
 # Rules over other parts of the job: `plan` has the first two, the training's epochs are the third.
-COMPUTED = frozenset(
-    {
-        "sparring.v1.Execution.batch_size",
-        "sparring.v1.Execution.shard_size",
-        "sparring.v1.DefensiveDistillation.teacher_epochs",
-    }
-)
+COMPUTED = frozenset({"by architecture and input size, at most 256", "one batch", "optimization.epochs"})
 
 
 def _has_default(field: FieldDescriptor, message: Message) -> bool:
@@ -110,10 +128,19 @@ def _at_most(value: float, field: FieldDescriptor) -> float:
     return min(value, rule.maximum) if rule is not None and value > rule.maximum else value
 
 
-def _epsilon(method: Message) -> float:
-    epsilon = number(method, "epsilon")
-    assert epsilon is not None, "plain defaults are filled in before the rules run"
-    return epsilon
+def _share_of_radius(method: Message, factor: float, steps: float) -> float:
+    """Return factor * epsilon / steps.
+
+    Where epsilon is 0 the ball is one point and any step ends in it; one grey level keeps the number in its range.
+    """
+    epsilon = _set(method, "epsilon")
+    return factor * epsilon / steps if epsilon > 0 else GREY_LEVEL
+
+
+def _set(method: Message, name: str) -> float:
+    value = number(method, name)
+    assert value is not None, "plain defaults come before the rules, and the rules in the order of the fields"
+    return value
 
 
 def _is_l2(method: Message) -> bool:

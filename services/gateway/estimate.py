@@ -1,12 +1,32 @@
 """What a job will cost, estimated from its resolved spec alone: the quota of compute is charged by it.
 
 The unit is one forward pass of one sample, times what that costs in the network at the input's size. A pass forward
-and backward counts as three, since going back costs about twice as much as going forward.
+and backward counts as three, since going back costs about twice as much as going forward. What an attack may cost at
+most is charged: few samples need every step, restart or target. K is the number of classes, D that of the values of
+an input, T the targets, at most K - 1.
 
     clean forward                1, once for each model
-    fgsm                         3 + 1 for the check of what came out
-    bim, iterative_least_likely  3 steps + 1
-    pgd                          restarts (3 steps + 1)
+    attack                       1 for the check of what came out, and
+        fgsm                     3
+        bim, iterative_least_likely, mi_fgsm, ddn, fmn, nearest_neighbor, fooling_gradient
+                                 3 steps
+        pgd                      restarts (3 steps + 1), its own checks included
+        eot_pgd                  3 samples steps
+        apgd                     restarts max(1, T) 3 (steps + 1)
+        fab                      restarts T 4 steps; restarts (2 + 2 K) steps without targets
+        auto_attack              3 (steps + 1) + T 3 (steps + 1) + T 4 steps + queries
+        lbfgs, carlini_wagner    search_steps 3 steps
+        ead                      search_steps 4 steps
+        deepfool                 steps (2 + 2 candidates) + 8 to draw back; K where candidates is 0 or more than K
+        jsma                     5 for each change, max_fraction D of them, half as many in pairs
+        linear_nudge             (1 + 2 K) + 2
+        tree_walk                1
+        square                   restarts queries
+        nes, simba, boundary, hop_skip_jump
+                                 queries
+        fooling_map_elites, fooling_cppn
+                                 generations offspring
+        plugin                   3 for each of its `steps`, 1 for each of its `queries`; 300 where it has neither
     a curve                      its attack once for each epsilon
     training, per sample and epoch
         standard                 3
@@ -18,7 +38,10 @@ and backward counts as three, since going back costs about twice as much as goin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from sparring.v1 import attacks_pb2, defenses_pb2, jobs_pb2
 
@@ -26,34 +49,133 @@ from services.gateway import catalog
 
 FORWARD = 1
 GRADIENT = 3
+# Looks along the way back, rather more than it takes.
+DRAWN_BACK = 8
+PLUGIN = 300
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What a cost may depend on beside the attack: the classes, and how many values an input has."""
+
+    classes: int
+    values: int
+
+
+# The message of an attack; which one it is, its line of the table knows.
+Method = Any
 
 
 def giga_ops(job: jobs_pb2.Job) -> float:
     """Return the billions of multiply-adds of a resolved job, by the table above."""
     match job.WhichOneof("spec"):
         case "attack":
-            return _measured(job.resolution, FORWARD + attack_passes(job.attack.attack))
+            return _measured(job.resolution, [job.attack.attack])
         case "evaluation":
-            passes = FORWARD + sum(map(attack_passes, job.evaluation.attacks))
-            passes += sum(len(curve.epsilons) * attack_passes(curve.attack) for curve in job.evaluation.curves)
-            return _measured(job.resolution, passes)
+            curves = [curve.attack for curve in job.evaluation.curves for _ in curve.epsilons]
+            return _measured(job.resolution, [*job.evaluation.attacks, *curves])
         case "training":
             return _trained(job)
     return 0.0
 
 
-def attack_passes(attack: attacks_pb2.Attack) -> int:
-    """Return the forward passes that a resolved attack is worth, for one sample."""
-    match attack.WhichOneof("kind"):
-        case "fgsm":
-            return GRADIENT + FORWARD
-        case "bim":
-            return GRADIENT * attack.bim.steps + FORWARD
-        case "iterative_least_likely":
-            return GRADIENT * attack.iterative_least_likely.steps + FORWARD
-        case "pgd":
-            return attack.pgd.restarts * (GRADIENT * attack.pgd.steps + FORWARD)
-    raise ValueError(f"the cost of attack {attack.WhichOneof('kind')!r} is not known")
+def attack_passes(attack: attacks_pb2.Attack, scale: Scale) -> int:
+    """Return the forward passes that a resolved attack is worth at most, for one sample."""
+    kind = attack.WhichOneof("kind")
+    if kind is None:
+        raise ValueError("the cost of no attack is not known")
+    return COSTS[kind](getattr(attack, kind), scale)
+
+
+def _steps(method: Method, _scale: Scale) -> int:
+    return GRADIENT * int(method.steps) + FORWARD
+
+
+def _queries(method: Method, _scale: Scale) -> int:
+    return int(method.queries) + FORWARD
+
+
+def _searched(method: Method, _scale: Scale) -> int:
+    return int(method.search_steps) * GRADIENT * int(method.steps) + FORWARD
+
+
+def _ead(method: Method, _scale: Scale) -> int:
+    # The slope at y_k, then the answer at x_k.
+    return int(method.search_steps) * (GRADIENT + FORWARD) * int(method.steps) + FORWARD
+
+
+def _offspring(method: Method, _scale: Scale) -> int:
+    return int(method.generations) * int(method.offspring) + FORWARD
+
+
+def _targets(method: Method, scale: Scale) -> int:
+    return min(int(method.targets), scale.classes - 1)
+
+
+def _apgd(method: Method, scale: Scale) -> int:
+    runs = int(method.restarts) * max(1, _targets(method, scale))
+    return runs * GRADIENT * (int(method.steps) + 1) + FORWARD
+
+
+def _fab(method: Method, scale: Scale) -> int:
+    towards = _targets(method, scale)
+    # A step asks for the slope of one boundary, or of all, and then where it has come to.
+    step = towards * (GRADIENT + FORWARD) if towards else FORWARD + 2 * scale.classes + FORWARD
+    return int(method.restarts) * int(method.steps) * step + FORWARD
+
+
+def _auto_attack(method: Method, scale: Scale) -> int:
+    steps, towards = int(method.steps), _targets(method, scale)
+    gradients = (1 + towards) * GRADIENT * (steps + 1)
+    return gradients + towards * (GRADIENT + FORWARD) * steps + int(method.queries) + FORWARD
+
+
+def _deepfool(method: Method, scale: Scale) -> int:
+    slopes = min(int(method.candidates) or scale.classes, scale.classes)
+    return int(method.steps) * (FORWARD + 2 * slopes + FORWARD) + DRAWN_BACK + FORWARD
+
+
+def _jsma(method: Method, scale: Scale) -> int:
+    changes: int = math.ceil(method.max_fraction * scale.values / (2 if method.pairs else 1))
+    # One pass forward, one back from the target and one from all others.
+    return changes * (FORWARD + 2 + 2) + FORWARD
+
+
+def _plugin(method: Method, _scale: Scale) -> int:
+    steps, queries = (max(0.0, method.parameters.get(name, 0.0)) for name in ("steps", "queries"))
+    return (math.ceil(min(GRADIENT * steps + queries, 1e9)) or PLUGIN) + FORWARD
+
+
+COSTS: Mapping[str, Callable[[Method, Scale], int]] = {
+    "fgsm": lambda _method, _scale: GRADIENT + FORWARD,
+    "bim": _steps,
+    "iterative_least_likely": _steps,
+    "pgd": lambda method, scale: int(method.restarts) * _steps(method, scale),
+    "mi_fgsm": _steps,
+    "apgd": _apgd,
+    "fab": _fab,
+    "square": lambda method, _scale: int(method.restarts) * int(method.queries) + FORWARD,
+    "auto_attack": _auto_attack,
+    "lbfgs": _searched,
+    "deepfool": _deepfool,
+    "carlini_wagner": _searched,
+    "ead": _ead,
+    "ddn": _steps,
+    "fmn": _steps,
+    "jsma": _jsma,
+    "linear_nudge": lambda _method, scale: FORWARD + 2 * scale.classes + 2 + FORWARD,
+    "nes": _queries,
+    "simba": _queries,
+    "boundary": _queries,
+    "hop_skip_jump": _queries,
+    "tree_walk": lambda _method, _scale: FORWARD + FORWARD,
+    "nearest_neighbor": _steps,
+    "eot_pgd": lambda method, _scale: GRADIENT * int(method.samples) * int(method.steps) + FORWARD,
+    "fooling_gradient": _steps,
+    "fooling_map_elites": _offspring,
+    "fooling_cppn": _offspring,
+    "plugin": _plugin,
+}
 
 
 def training_passes(defense: defenses_pb2.Defense, epochs: int) -> int:
@@ -70,11 +192,15 @@ def training_passes(defense: defenses_pb2.Defense, epochs: int) -> int:
     raise ValueError(f"the cost of defense {defense.WhichOneof('kind')!r} is not known")
 
 
-def _measured(resolution: jobs_pb2.Resolution, passes: int) -> float:
-    """Return the cost of so many passes of every sample through every model."""
-    signatures = [model.signature for model in resolution.models]
-    costs = [_one(signature.architecture, signature.input_shape) for signature in signatures]
-    return resolution.data.count * passes * sum(costs)
+def _measured(resolution: jobs_pb2.Resolution, attacks: Sequence[attacks_pb2.Attack]) -> float:
+    """Return the cost of one clean pass and of every attack, for every sample and every model."""
+    total = 0.0
+    for model in resolution.models:
+        signature = model.signature
+        scale = Scale(signature.classes, math.prod(signature.input_shape))
+        passes = FORWARD + sum(attack_passes(attack, scale) for attack in attacks)
+        total += passes * _one(signature.architecture, signature.input_shape)
+    return resolution.data.count * total
 
 
 def _trained(job: jobs_pb2.Job) -> float:

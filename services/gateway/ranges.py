@@ -16,6 +16,9 @@ from sparring.v1 import options_pb2
 
 from services.errors import Violation
 
+# What no range can be about: `attack_rules` has the checks of a plug-in's name and of its parameters.
+_UNRANGED = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE)
+
 
 @functools.cache
 def parameter_of(field: FieldDescriptor) -> options_pb2.Parameter | None:
@@ -57,16 +60,19 @@ def check_parameters(message: Message, path: str) -> Iterator[Violation]:
             continue
         name = f"{path}.{field.name}" if path else field.name
         if is_set(message, field):
-            yield from check_value(getattr(message, field.name), field, rule, name)
+            if field.type not in _UNRANGED:
+                yield from check_value(getattr(message, field.name), field, rule, name)
         elif rule.required:
             yield Violation(name, "must be set")
 
 
 def check_value(value: float, field: FieldDescriptor, rule: options_pb2.Parameter, name: str) -> Iterator[Violation]:
-    """Check one number against its range, or an enum's number against the values that exist."""
+    """Check one number against its range, or an enum's number against the values that are allowed."""
     if field.enum_type is not None:
-        if value not in field.enum_type.values_by_number:
-            yield Violation(name, f"{value} is none of {', '.join(enum_names(field))}")
+        known = field.enum_type.values_by_number.get(int(value))
+        if known is None or known.name not in allowed_names(field):
+            said = value if known is None else known.name
+            yield Violation(name, f"{said} is none of {', '.join(allowed_names(field))}")
     elif not math.isfinite(value):
         yield Violation(name, f"must be a finite number, not {value}")
     elif not within(value, rule):
@@ -94,6 +100,13 @@ def enum_names(field: FieldDescriptor) -> list[str]:
     """Return the names of an enum field's values, the unspecified one left out."""
     assert field.enum_type is not None
     return [value.name for value in field.enum_type.values if value.number != 0]
+
+
+def allowed_names(field: FieldDescriptor) -> list[str]:
+    """Return the names of the values that an enum field of a method may have, in the order of the enum."""
+    rule = parameter_of(field)
+    names = enum_names(field)
+    return names if rule is None or not rule.allowed else [name for name in names if name in rule.allowed]
 
 
 def check_finite(values: Iterable[float], path: str) -> Iterator[Violation]:

@@ -10,8 +10,8 @@ import pytest
 import sparring
 from hypothesis import given
 from hypothesis import strategies as st
-from sparring import contract, errors, submit, values
-from sparring.v1.attacks_pb2 import LOSS_MARGIN, NORM_L2, Attack, Bim, Goal, Pgd, Targeted
+from sparring import contract, errors, requests, submit, values
+from sparring.v1.attacks_pb2 import LOSS_MARGIN, NORM_L2, Attack, Bim, EachClass, Goal, Pgd, Plugin, Targeted
 from sparring.v1.datasets_pb2 import DataSelection, Dataset
 from sparring.v1.defenses_pb2 import Defense, FgsmAdversarialTraining
 from sparring.v1.jobs_pb2 import DEVICE_GPU, SCHEDULE_CONSTANT, AttackSpec, CreateJobRequest, Job, Optimization
@@ -129,6 +129,30 @@ def test_an_evaluation_takes_texts_messages_and_curves():
     assert submit.evaluate("a", "mnist10k").evaluation.models == ["a"]
 
 
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: requests.attack("plugin:name=own,strength=1/2,re-tries=3"),
+        lambda: requests.attack("plugin", name="own", strength="1/2", re_tries=3),
+        lambda: requests.attack("plugin", name="own", parameters={"strength": 0.5, "re_tries": 3}),
+        lambda: requests.attack(Plugin(name="own"), parameters={"strength": 0.5}, re_tries=3),
+    ],
+)
+def test_a_plugin_takes_whatever_it_knows_by_itself(build):
+    assert build().plugin == Plugin(name="own", parameters={"strength": 0.5, "re_tries": 3})
+
+
+def test_each_class_in_turn_is_a_target():
+    assert requests.attack("fooling-cppn:target=each").goal == Goal(targeted=Targeted(each=EachClass()))
+
+
+@pytest.mark.parametrize("name", contract.methods(Attack.DESCRIPTOR))
+def test_every_attack_can_be_asked_for_by_its_name_and_by_its_message(name):
+    by_name = requests.attack(name.replace("_", "-"), epsilon=0.5)
+    assert by_name.WhichOneof("kind") == name
+    assert requests.attack(getattr(by_name, name)) == by_name
+
+
 def test_a_request_of_ones_own_gets_a_request_id_and_is_not_changed(client, service):
     mine = CreateJobRequest(attack=AttackSpec(model="net"), display_name="mine")
     client.jobs.create(mine)
@@ -147,6 +171,12 @@ def test_a_request_of_ones_own_gets_a_request_id_and_is_not_changed(client, serv
         (lambda: submit.attack("n", "d", "bim", steps=2.5), "steps", "whole number"),
         (lambda: submit.attack("n", "d", "bim", steps=-1), "steps", "[0, 4294967295]"),
         (lambda: submit.attack("n", "d", "bim", norm="l1"), "norm", "linf, l2"),
+        (lambda: submit.attack("n", "d", "deepfool", norm="NORM_L1"), "norm", "linf, l2"),
+        (lambda: submit.attack("n", "d", "square", loss=3), "loss", "cross_entropy, margin"),
+        (lambda: submit.attack("n", "d", "bim", epsilon={"a": 1}), "epsilon", "is not a number"),
+        (lambda: submit.attack("n", "d", "bim", steps={"a": 1}), "steps", "whole number"),
+        (lambda: submit.attack("n", "d", "plugin", parameters=3), "parameters", "mapping of names"),
+        (lambda: submit.attack("n", "d", "plugin", strength="strong"), "strength", "is not a number"),
         (lambda: submit.attack("n", "d", "pgd", random_start="yes"), "random_start", "true or false"),
         (lambda: submit.attack("n", "d", "fgsm", target="cat"), "target", "least-likely"),
         (lambda: submit.attack("n", "d", "fgsm", seed=-1), "seed", "[0,"),

@@ -7,7 +7,8 @@ import pytest
 from sparring.v1 import attacks_pb2, defenses_pb2, jobs_pb2, options_pb2
 
 from services.gateway import catalog, comments
-from services.gateway.ranges import enum_names, parameter_of
+from services.gateway.defaults import NO_LIMIT
+from services.gateway.ranges import allowed_names, enum_names, parameter_of
 from services.jobs.states import State
 
 
@@ -33,16 +34,38 @@ def test_every_method_says_what_it_is(owner):
         assert method.title
         assert method.summary
         assert method.formula
+        assert (method.knowledge in {"gradients", "scores", "labels"}) == (owner is attacks_pb2.Attack)
+        assert method.targeted or not method.needs_target
         for field in message.fields:
             rule = parameter_of(field)
             assert rule is not None, field.full_name
+            if field.full_name in ("sparring.v1.Plugin.name", "sparring.v1.Plugin.parameters"):
+                continue
             assert bool(rule.default_value) != bool(rule.default_rule), field.full_name
             if field.enum_type is not None:
-                assert rule.default_value in enum_names(field)
+                assert rule.default_value in allowed_names(field)
+                assert set(rule.allowed) <= set(enum_names(field))
             elif field.type != field.TYPE_BOOL:
                 assert rule.HasField("minimum"), field.full_name
                 assert rule.HasField("maximum"), field.full_name
                 assert rule.unit, field.full_name
+
+
+@pytest.mark.parametrize("message", fields_by_kind(attacks_pb2.Attack).values(), ids=lambda message: message.name)
+def test_a_radius_reaches_as_far_as_the_largest_of_its_norms(message):
+    """The range of `epsilon` is that of the norms together; the gateway looks at each norm's own."""
+    norm = message.fields_by_name.get("norm")
+    norms = [attacks_pb2.NORM_LINF] if norm is None else [attacks_pb2.Norm.Value(name) for name in allowed_names(norm)]
+    rule = parameter_of(message.fields_by_name["epsilon"])
+    assert rule.maximum == max(NO_LIMIT[norm] for norm in norms)
+
+
+def test_no_limit_is_the_same_in_the_gateway_and_in_the_report():
+    from workers.evaluation import inputs
+
+    assert {
+        attacks_pb2.Norm.Name(norm).removeprefix("NORM_").lower(): most for norm, most in NO_LIMIT.items()
+    } == inputs.NO_LIMIT
 
 
 def test_attacks_are_those_of_the_workers():
@@ -52,12 +75,20 @@ def test_attacks_are_those_of_the_workers():
     assert ATTACKS.keys() == messages.keys()
     for name, entry in ATTACKS.items():
         fields = set(messages[name].fields_by_name) - {"epsilon", "norm"}
+        norm = messages[name].fields_by_name.get("norm")
+        norms = {"linf"} if norm is None else {value.removeprefix("NORM_").lower() for value in allowed_names(norm)}
+        info = catalog.attack(name)
+        assert entry.norms == norms, name
+        assert (entry.targeted and entry.own_goal is None) == info.targeted, name
+        assert (entry.reads, entry.minimum) == (info.knowledge, info.minimum), name
+        assert entry.from_nothing == info.needs_target, name
+        if name == "plugin":
+            continue  # what it takes, it says itself
         assert fields == entry.parameters | entry.engine_parameters, name
-        assert ("l2" in entry.norms) == ("norm" in messages[name].fields_by_name), name
-        assert (entry.own_goal is None) == catalog.targeted(name), name
-        keywords = inspect.signature(entry.run).parameters
-        assert entry.parameters <= keywords.keys(), name
-        assert ("generator" in keywords) == entry.random, name
+        if entry.run is not None:
+            keywords = inspect.signature(entry.run).parameters
+            assert entry.parameters <= keywords.keys(), name
+            assert ("generator" in keywords) == entry.random, name
 
 
 def test_defenses_are_those_of_the_workers():

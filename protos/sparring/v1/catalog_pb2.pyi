@@ -37,7 +37,9 @@ class ParameterInfo(_message.Message):
     name: _builtins.str
     """The field's name in the method's message."""
     type: _builtins.str
-    """"double", "uint32", "bool", or the names of an enum's values joined by '|'."""
+    """"double", "uint32", "bool", "string", "map<string, double>", or the names of the enum values that are allowed,
+    joined by '|'.
+    """
     minimum: _builtins.float
     """Smallest value; unset means none."""
     maximum: _builtins.float
@@ -95,6 +97,9 @@ class MethodInfo(_message.Message):
     DIFFERS_FIELD_NUMBER: _builtins.int
     TARGETED_FIELD_NUMBER: _builtins.int
     PARAMETERS_FIELD_NUMBER: _builtins.int
+    KNOWLEDGE_FIELD_NUMBER: _builtins.int
+    MINIMUM_FIELD_NUMBER: _builtins.int
+    NEEDS_TARGET_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The field's name in Attack or Defense, e.g. "fgsm"."""
     title: _builtins.str
@@ -111,6 +116,12 @@ class MethodInfo(_message.Message):
     """Where the implementation differs from the paper."""
     targeted: _builtins.bool
     """Whether a targeted goal is accepted."""
+    knowledge: _builtins.str
+    """What an attack must be able to ask the model for: "gradients", "scores" or "labels"; empty for a defense."""
+    minimum: _builtins.bool
+    """The attack looks for the shortest perturbation, and epsilon is only the largest one that counts."""
+    needs_target: _builtins.bool
+    """The attack MUST be given a targeted goal."""
     @_builtins.property
     def parameters(self) -> _containers.RepeatedCompositeFieldContainer[Global___ParameterInfo]:
         """Its parameters."""
@@ -127,10 +138,13 @@ class MethodInfo(_message.Message):
         differs: _builtins.str = ...,
         targeted: _builtins.bool = ...,
         parameters: _abc.Iterable[Global___ParameterInfo] | None = ...,
+        knowledge: _builtins.str = ...,
+        minimum: _builtins.bool = ...,
+        needs_target: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["citation", b"citation", "differs", b"differs", "formula", b"formula", "name", b"name", "paper", b"paper", "parameters", b"parameters", "summary", b"summary", "targeted", b"targeted", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["citation", b"citation", "differs", b"differs", "formula", b"formula", "knowledge", b"knowledge", "minimum", b"minimum", "name", b"name", "needs_target", b"needs_target", "paper", b"paper", "parameters", b"parameters", "summary", b"summary", "targeted", b"targeted", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
 from sparring.v1 import attacks_pb2 as _attacks_pb2
+from sparring.v1 import attacks_threat_pb2 as _attacks_threat_pb2
 from sparring.v1 import datasets_pb2 as _datasets_pb2
 from sparring.v1 import defenses_pb2 as _defenses_pb2
 from sparring.v1 import models_pb2 as _models_pb2
@@ -705,6 +706,8 @@ class ResultRow(_message.Message):
     CURVE_FIELD_NUMBER: _builtins.int
     PARAMETERS_FIELD_NUMBER: _builtins.int
     VIOLATIONS_FIELD_NUMBER: _builtins.int
+    MEDIAN_DISTANCE_FIELD_NUMBER: _builtins.int
+    QUERIES_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model, `models/{model}`."""
     defense: _builtins.str
@@ -713,7 +716,7 @@ class ResultRow(_message.Message):
     """The attack as its field is named; "clean" for none; "worst_case" for the worst of all at one epsilon."""
     epsilon: _builtins.float
     """The attack's radius."""
-    norm: _attacks_pb2.Norm.ValueType
+    norm: _attacks_threat_pb2.Norm.ValueType
     """The distance."""
     n: _builtins.int
     """Samples that were judged."""
@@ -735,6 +738,10 @@ class ResultRow(_message.Message):
     """Adversarial examples that failed when all were checked again, counted once for each way of failing: outside the ball
     (in float64) or the box, another label, dtype or index, not finite. 0 in a sound result. The manifest has each kind.
     """
+    median_distance: _builtins.float
+    """Median distance of the adversarial samples that the attack turned, in `norm`."""
+    queries: _builtins.int
+    """Queries, counted per sample, of an attack that asks for scores or labels only: its forward passes. 0 for others."""
     @_builtins.property
     def clean_accuracy(self) -> Global___Proportion:
         """Part of them that the model gets right clean, 0 to 1, with its 95 % Wilson interval."""
@@ -762,7 +769,7 @@ class ResultRow(_message.Message):
         defense: _builtins.str = ...,
         attack: _builtins.str = ...,
         epsilon: _builtins.float = ...,
-        norm: _attacks_pb2.Norm.ValueType = ...,
+        norm: _attacks_threat_pb2.Norm.ValueType = ...,
         n: _builtins.int = ...,
         clean_accuracy: Global___Proportion | None = ...,
         robust_accuracy: Global___Proportion | None = ...,
@@ -777,10 +784,12 @@ class ResultRow(_message.Message):
         curve: _builtins.bool = ...,
         parameters: _attacks_pb2.Attack | None = ...,
         violations: _builtins.int = ...,
+        median_distance: _builtins.float = ...,
+        queries: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["clean_accuracy", b"clean_accuracy", "parameters", b"parameters", "robust_accuracy", b"robust_accuracy", "success_rate", b"success_rate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attack", b"attack", "backwards", b"backwards", "class_robust_accuracy", b"class_robust_accuracy", "clean_accuracy", b"clean_accuracy", "curve", b"curve", "defense", b"defense", "epsilon", b"epsilon", "forwards", b"forwards", "max_distance", b"max_distance", "mean_confidence", b"mean_confidence", "mean_distance", b"mean_distance", "model", b"model", "n", b"n", "norm", b"norm", "parameters", b"parameters", "robust_accuracy", b"robust_accuracy", "seconds", b"seconds", "success_rate", b"success_rate", "violations", b"violations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attack", b"attack", "backwards", b"backwards", "class_robust_accuracy", b"class_robust_accuracy", "clean_accuracy", b"clean_accuracy", "curve", b"curve", "defense", b"defense", "epsilon", b"epsilon", "forwards", b"forwards", "max_distance", b"max_distance", "mean_confidence", b"mean_confidence", "mean_distance", b"mean_distance", "median_distance", b"median_distance", "model", b"model", "n", b"n", "norm", b"norm", "parameters", b"parameters", "queries", b"queries", "robust_accuracy", b"robust_accuracy", "seconds", b"seconds", "success_rate", b"success_rate", "violations", b"violations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19sparring/v1/options.proto\x12\x0bsparring.v1\x1a google/protobuf/descriptor.proto\"\xc6\x01\n\tParameter\x12\x14\n\x07minimum\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07maximum\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x19\n\x11minimum_exclusive\x18\x03 \x01(\x08\x12\x0c\n\x04unit\x18\x04 \x01(\t\x12\x15\n\rdefault_value\x18\x05 \x01(\t\x12\x14\n\x0c\x64\x65\x66\x61ult_rule\x18\x06 \x01(\t\x12\r\n\x05paper\x18\x07 \x01(\t\x12\x10\n\x08required\x18\x08 \x01(\x08\x42\n\n\x08_minimumB\n\n\x08_maximum\"}\n\x06Method\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\r\n\x05paper\x18\x03 \x01(\t\x12\x10\n\x08\x63itation\x18\x04 \x01(\t\x12\x0f\n\x07\x66ormula\x18\x05 \x01(\t\x12\x10\n\x08targeted\x18\x06 \x01(\x08\x12\x0f\n\x07\x64iffers\x18\x07 \x01(\t:J\n\tparameter\x12\x1d.google.protobuf.FieldOptions\x18\xc5\x8a\x03 \x01(\x0b\x32\x16.sparring.v1.Parameter:F\n\x06method\x12\x1f.google.protobuf.MessageOptions\x18\xc6\x8a\x03 \x01(\x0b\x32\x13.sparring.v1.Methodb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19sparring/v1/options.proto\x12\x0bsparring.v1\x1a google/protobuf/descriptor.proto\"\xd7\x01\n\tParameter\x12\x14\n\x07minimum\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07maximum\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x19\n\x11minimum_exclusive\x18\x03 \x01(\x08\x12\x0c\n\x04unit\x18\x04 \x01(\t\x12\x15\n\rdefault_value\x18\x05 \x01(\t\x12\x14\n\x0c\x64\x65\x66\x61ult_rule\x18\x06 \x01(\t\x12\r\n\x05paper\x18\x07 \x01(\t\x12\x10\n\x08required\x18\x08 \x01(\x08\x12\x0f\n\x07\x61llowed\x18\t \x03(\tB\n\n\x08_minimumB\n\n\x08_maximum\"\xb7\x01\n\x06Method\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\r\n\x05paper\x18\x03 \x01(\t\x12\x10\n\x08\x63itation\x18\x04 \x01(\t\x12\x0f\n\x07\x66ormula\x18\x05 \x01(\t\x12\x10\n\x08targeted\x18\x06 \x01(\x08\x12\x0f\n\x07\x64iffers\x18\x07 \x01(\t\x12\x11\n\tknowledge\x18\x08 \x01(\t\x12\x0f\n\x07minimum\x18\t \x01(\x08\x12\x14\n\x0cneeds_target\x18\n \x01(\x08:J\n\tparameter\x12\x1d.google.protobuf.FieldOptions\x18\xc5\x8a\x03 \x01(\x0b\x32\x16.sparring.v1.Parameter:F\n\x06method\x12\x1f.google.protobuf.MessageOptions\x18\xc6\x8a\x03 \x01(\x0b\x32\x13.sparring.v1.Methodb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,7 +33,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sparring.v1.options_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PARAMETER']._serialized_start=77
-  _globals['_PARAMETER']._serialized_end=275
-  _globals['_METHOD']._serialized_start=277
-  _globals['_METHOD']._serialized_end=402
+  _globals['_PARAMETER']._serialized_end=292
+  _globals['_METHOD']._serialized_start=295
+  _globals['_METHOD']._serialized_end=478
 # @@protoc_insertion_point(module_scope)

@@ -5,9 +5,11 @@ The options that let a field or a message describe itself: range, unit, default 
 and the catalog, the validation, the command line and the docs are read from them.
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pb2 as _descriptor_pb2
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import extension_dict as _extension_dict
 import builtins as _builtins
 import sys
@@ -34,6 +36,7 @@ class Parameter(_message.Message):
     DEFAULT_RULE_FIELD_NUMBER: _builtins.int
     PAPER_FIELD_NUMBER: _builtins.int
     REQUIRED_FIELD_NUMBER: _builtins.int
+    ALLOWED_FIELD_NUMBER: _builtins.int
     minimum: _builtins.float
     """Smallest value allowed; unset means unbounded below."""
     maximum: _builtins.float
@@ -54,6 +57,10 @@ class Parameter(_message.Message):
     """Where the parameter comes from: arXiv id and equation, algorithm or section."""
     required: _builtins.bool
     """The field must be set."""
+    @_builtins.property
+    def allowed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the enum values that are allowed; empty means all of them but the unspecified one."""
+
     def __init__(
         self,
         *,
@@ -65,10 +72,11 @@ class Parameter(_message.Message):
         default_rule: _builtins.str = ...,
         paper: _builtins.str = ...,
         required: _builtins.bool = ...,
+        allowed: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_maximum", b"_maximum", "_minimum", b"_minimum", "maximum", b"maximum", "minimum", b"minimum"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_maximum", b"_maximum", "_minimum", b"_minimum", "default_rule", b"default_rule", "default_value", b"default_value", "maximum", b"maximum", "minimum", b"minimum", "minimum_exclusive", b"minimum_exclusive", "paper", b"paper", "required", b"required", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_maximum", b"_maximum", "_minimum", b"_minimum", "allowed", b"allowed", "default_rule", b"default_rule", "default_value", b"default_value", "maximum", b"maximum", "minimum", b"minimum", "minimum_exclusive", b"minimum_exclusive", "paper", b"paper", "required", b"required", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__maximum: _TypeAlias = _typing.Literal["maximum"]  # noqa: Y015
     _WhichOneofArgType__maximum: _TypeAlias = _typing.Literal["_maximum", b"_maximum"]  # noqa: Y015
@@ -94,6 +102,9 @@ class Method(_message.Message):
     FORMULA_FIELD_NUMBER: _builtins.int
     TARGETED_FIELD_NUMBER: _builtins.int
     DIFFERS_FIELD_NUMBER: _builtins.int
+    KNOWLEDGE_FIELD_NUMBER: _builtins.int
+    MINIMUM_FIELD_NUMBER: _builtins.int
+    NEEDS_TARGET_FIELD_NUMBER: _builtins.int
     title: _builtins.str
     """The name in full, e.g. "Fast gradient sign method"."""
     summary: _builtins.str
@@ -108,6 +119,14 @@ class Method(_message.Message):
     """The method accepts a targeted goal (attacks only)."""
     differs: _builtins.str
     """Where the implementation differs from the paper, if it does."""
+    knowledge: _builtins.str
+    """What the method must be able to ask the model for (attacks only): "gradients" (the model itself, inside and out),
+    "scores" (the logits of an input) or "labels" (whether an input reaches the goal).
+    """
+    minimum: _builtins.bool
+    """The method looks for the shortest perturbation, and epsilon is only the largest one that counts (attacks only)."""
+    needs_target: _builtins.bool
+    """The method MUST be given a targeted goal (attacks only)."""
     def __init__(
         self,
         *,
@@ -118,10 +137,13 @@ class Method(_message.Message):
         formula: _builtins.str = ...,
         targeted: _builtins.bool = ...,
         differs: _builtins.str = ...,
+        knowledge: _builtins.str = ...,
+        minimum: _builtins.bool = ...,
+        needs_target: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["citation", b"citation", "differs", b"differs", "formula", b"formula", "paper", b"paper", "summary", b"summary", "targeted", b"targeted", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["citation", b"citation", "differs", b"differs", "formula", b"formula", "knowledge", b"knowledge", "minimum", b"minimum", "needs_target", b"needs_target", "paper", b"paper", "summary", b"summary", "targeted", b"targeted", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -7,7 +7,7 @@ import json
 import grpc
 import pytest
 from sparring import contract
-from sparring.v1.attacks_pb2 import NORM_L2, Attack, Goal, Pgd, Targeted
+from sparring.v1.attacks_pb2 import NORM_L2, Attack, Goal, Pgd, Plugin, Targeted
 from sparring.v1.datasets_pb2 import DataSelection
 from sparring.v1.defenses_pb2 import Defense, FgsmAdversarialTraining
 from sparring.v1.jobs_pb2 import Execution, Job, Optimization, TrainingSpec
@@ -97,9 +97,35 @@ def test_every_field_of_every_method_has_a_flag_with_its_words(capsys):
             assert run([root, name, "--help"]) == 0
             shown = " ".join(capsys.readouterr().out.split())
             for field in method.message_type.fields:
-                assert f"--{field.name.replace('_', '-')}" in shown
+                flag = "parameter" if field.name == "parameters" else field.name.replace("_", "-")
+                assert f"--{flag} " in shown or f"--{flag}/--no-{flag} " in shown
                 assert fields.describe(field) in shown
-            assert ("--target" in shown) == contract.method(method.message_type).targeted
+            assert ("--target [" in shown) == contract.method(method.message_type).targeted
+
+
+def test_a_plugin_is_given_its_parameters_one_by_one(sparring, service):
+    assert sparring(f"attack plugin {ON} --name own --parameter strength=1/2 --parameter re-tries=3").code == 0
+    assert sent(service).attack.attack.plugin == Plugin(name="own", parameters={"strength": 0.5, "re_tries": 3})
+
+
+@pytest.mark.parametrize("pair", ["strength", "=3", "strength=strong", "strength=nan"])
+def test_a_parameter_of_a_plugin_that_is_none_is_refused(sparring, pair):
+    done = sparring(f"attack plugin {ON} --name own --parameter {pair}")
+    assert done.code == 2
+    assert "--parameter" in done.err
+
+
+def test_a_fooling_image_must_be_given_its_class(sparring, service):
+    assert sparring(f"attack fooling-gradient {ON}").code == 2
+    assert sparring(f"attack fooling-gradient {ON} --target each").code == 0
+    assert sent(service).attack.attack.goal.targeted.HasField("each")
+
+
+def test_only_the_norms_that_an_attack_has_are_offered(sparring, capsys):
+    assert run(["attack", "deepfool", "--help"]) == 0
+    assert "--norm [linf|l2] " in " ".join(capsys.readouterr().out.split())
+    done = sparring(f"attack deepfool {ON} --norm l1")
+    assert (done.code, "'l1' is not one of linf, l2" in done.err) == (2, True)
 
 
 def test_a_flag_is_described_by_its_comment_range_default_and_paper():

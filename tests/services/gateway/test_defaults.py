@@ -3,17 +3,19 @@
 import math
 
 import pytest
+from google.protobuf import message_factory
 from sparring.v1 import attacks_pb2, defenses_pb2, jobs_pb2
 
 from services.gateway import catalog
-from services.gateway.defaults import COMPUTED, RULES, fill, parse_default
+from services.gateway.defaults import COMPUTED, NO_LIMIT, RULES, fill, parse_default
 from services.gateway.ranges import check_parameters, fields_of, parameter_of, within
 
+ATTACKS = {
+    field.name: message_factory.GetMessageClass(field.message_type)
+    for field in attacks_pb2.Attack.DESCRIPTOR.oneofs_by_name["kind"].fields
+}
 MESSAGES = [
-    attacks_pb2.Fgsm,
-    attacks_pb2.Bim,
-    attacks_pb2.IterativeLeastLikely,
-    attacks_pb2.Pgd,
+    *ATTACKS.values(),
     defenses_pb2.FgsmAdversarialTraining,
     defenses_pb2.PgdAdversarialTraining,
     defenses_pb2.DefensiveDistillation,
@@ -32,9 +34,12 @@ def filled(message, **computed):
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.full_name)
 def test_every_parameter_has_a_default_that_is_in_its_range(field):
     rule = parameter_of(field)
+    if field.full_name.startswith("sparring.v1.Plugin.") and field.name in ("name", "parameters"):
+        assert (rule.default_value, rule.default_rule) == ("", ""), "nobody but the client can know them"
+        return
     assert bool(rule.default_value) != bool(rule.default_rule)
     if rule.default_rule:
-        assert (field.full_name in RULES) != (field.full_name in COMPUTED)
+        assert (rule.default_rule in RULES) != (rule.default_rule in COMPUTED)
     elif field.enum_type is None and not isinstance(parse_default(field, rule.default_value), bool):
         assert within(parse_default(field, rule.default_value), rule)
 
@@ -87,6 +92,10 @@ def test_pgd_takes_forty_steps_of_its_rule():
         attacks_pb2.IterativeLeastLikely(epsilon=1, steps=1),
         defenses_pb2.PgdAdversarialTraining(epsilon=1, steps=1),
         attacks_pb2.Bim(epsilon=0, steps=3),
+        attacks_pb2.Nes(epsilon=0),
+        attacks_pb2.MiFgsm(epsilon=0),
+        attacks_pb2.EotPgd(epsilon=1000, steps=1, norm=attacks_pb2.NORM_L2),
+        *(method() for name, method in ATTACKS.items() if name != "plugin"),
     ],
 )
 def test_what_rules_give_is_a_valid_request_again(message):
@@ -100,6 +109,38 @@ def test_what_the_client_set_is_kept():
     fill(pgd)
     for name in ("epsilon", "steps", "step_size", "restarts", "random_start"):
         assert getattr(pgd, name) == getattr(kept, name)
+
+
+def test_every_rule_is_used():
+    """A formula that the contract no longer has is dead."""
+    assert {parameter_of(field).default_rule for field in FIELDS} - {""} == set(RULES) | COMPUTED
+
+
+@pytest.mark.parametrize("name", [info.name for info in catalog.attacks() if info.minimum])
+def test_a_minimum_norm_attack_has_no_limit_unless_told(name):
+    attack = filled(ATTACKS[name]())
+    assert attack.epsilon == NO_LIMIT[attack.norm]
+    assert filled(ATTACKS[name](epsilon=0.5)).epsilon == 0.5
+
+
+@pytest.mark.parametrize(
+    ("norm", "limit"), [("NORM_LINF", 1), ("NORM_L2", 1000), ("NORM_L1", 1000), ("NORM_L0", 1_000_000)]
+)
+def test_the_limit_is_the_largest_radius_of_the_norm(norm, limit):
+    assert filled(attacks_pb2.Fmn(norm=norm)).epsilon == limit
+
+
+def test_momentum_steps_reach_the_edge_and_no_further():
+    attack = filled(attacks_pb2.MiFgsm(epsilon=16 / 255))
+    assert (attack.steps, attack.step_size) == (10, pytest.approx(1.6 / 255))
+
+
+def test_estimated_gradients_are_as_many_as_the_queries_pay_for():
+    attack = filled(attacks_pb2.Nes(epsilon=0.3))
+    assert (attack.queries, attack.samples) == (10_000, 50)
+    assert attack.step_size == pytest.approx(2.5 * 0.3 / 100)
+    # 30 queries don't pay for one estimate of 100: there is one step all the same, so that the number is finite.
+    assert filled(attacks_pb2.Nes(epsilon=0.3, queries=30)).step_size == pytest.approx(2.5 * 0.3)
 
 
 def test_distillation_trains_its_teacher_as_long_as_the_student():

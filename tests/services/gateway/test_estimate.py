@@ -19,6 +19,8 @@ def model(name, architecture="wong_cnn", side=28):
 
 
 FOUND = References(models={"m": model("m"), "n": model("n")}, datasets=dict(catalog.built_in_datasets()))
+SCALE = estimate.Scale(classes=10, values=28 * 28)
+EACH = at.Goal(targeted=at.Targeted(each=at.EachClass()))
 DATA = datasets_pb2.DataSelection(dataset="mnist10k", count=100)
 
 
@@ -34,10 +36,42 @@ def cost(**spec):
         (at.Attack(iterative_least_likely=at.IterativeLeastLikely(steps=2)), 3 * 2 + 1),
         (at.Attack(pgd=at.Pgd(steps=20, restarts=5)), 5 * (3 * 20 + 1)),
         (at.Attack(pgd=at.Pgd()), 3 * 40 + 1),
+        (at.Attack(mi_fgsm=at.MiFgsm(steps=6)), 3 * 6 + 1),
+        (at.Attack(apgd=at.Apgd(steps=10, restarts=2)), 2 * 3 * 11 + 1),
+        (at.Attack(apgd=at.Apgd(steps=10, targets=4)), 4 * 3 * 11 + 1),
+        (at.Attack(apgd=at.Apgd(steps=10, targets=99)), 9 * 3 * 11 + 1),
+        (at.Attack(fab=at.Fab(steps=10, targets=3)), 3 * 4 * 10 + 1),
+        (at.Attack(fab=at.Fab(steps=10, targets=0, restarts=2)), 2 * 10 * (2 + 20) + 1),
+        (at.Attack(square=at.Square(queries=500, restarts=2)), 1000 + 1),
+        (at.Attack(auto_attack=at.AutoAttack()), 10 * 3 * 101 + 9 * 400 + 5000 + 1),
+        (at.Attack(lbfgs=at.Lbfgs(steps=5, search_steps=4)), 4 * 3 * 5 + 1),
+        (at.Attack(deepfool=at.DeepFool(steps=5, candidates=3)), 5 * 8 + 8 + 1),
+        (at.Attack(deepfool=at.DeepFool(steps=5, candidates=0)), 5 * 22 + 8 + 1),
+        (at.Attack(carlini_wagner=at.CarliniWagner(steps=10, search_steps=2)), 60 + 1),
+        (at.Attack(ead=at.Ead(steps=10, search_steps=2)), 80 + 1),
+        (at.Attack(ddn=at.Ddn(steps=10)), 31),
+        (at.Attack(fmn=at.Fmn(steps=10)), 31),
+        (at.Attack(jsma=at.Jsma(max_fraction=0.1)), 5 * 40 + 1),
+        (at.Attack(jsma=at.Jsma(max_fraction=0.1, pairs=False)), 5 * 79 + 1),
+        (at.Attack(linear_nudge=at.LinearNudge()), 21 + 2 + 1),
+        (at.Attack(nes=at.Nes(queries=400)), 401),
+        (at.Attack(simba=at.Simba(queries=400)), 401),
+        (at.Attack(boundary=at.Boundary(queries=400)), 401),
+        (at.Attack(hop_skip_jump=at.HopSkipJump(queries=400)), 401),
+        (at.Attack(tree_walk=at.TreeWalk()), 2),
+        (at.Attack(nearest_neighbor=at.NearestNeighbor()), 4),
+        (at.Attack(eot_pgd=at.EotPgd(steps=5, samples=3)), 3 * 15 + 1),
+        (at.Attack(fooling_gradient=at.FoolingGradient(steps=5), goal=EACH), 16),
+        (at.Attack(fooling_map_elites=at.FoolingMapElites(generations=3, offspring=5), goal=EACH), 16),
+        (at.Attack(fooling_cppn=at.FoolingCppn(generations=3, offspring=5), goal=EACH), 16),
+        (at.Attack(plugin=at.Plugin(name="own")), 300 + 1),
+        (at.Attack(plugin=at.Plugin(name="own", parameters={"steps": 7, "queries": 5})), 3 * 7 + 5 + 1),
+        (at.Attack(plugin=at.Plugin(name="own", parameters={"steps": -7, "queries": 1e300})), 10**9 + 1),
     ],
+    ids=lambda value: value.WhichOneof("kind") if isinstance(value, at.Attack) else "",
 )
 def test_an_attack_costs_its_passes_and_a_clean_one(attack, passes):
-    assert estimate.attack_passes(resolve_attack(attack)) == passes
+    assert estimate.attack_passes(resolve_attack(attack), SCALE) == passes
     assert cost(attack=jobs_pb2.AttackSpec(model="m", data=DATA, attack=attack)) == pytest.approx(
         100 * (1 + passes) * WONG
     )
@@ -84,10 +118,12 @@ def test_a_larger_input_costs_by_its_area():
 
 
 def test_every_attack_and_defense_of_the_contract_has_a_cost():
-    for info in catalog.attacks():
-        assert estimate.attack_passes(at.Attack(**{info.name: {}})) >= 0
+    assert list(estimate.COSTS) == [info.name for info in catalog.attacks()]
     for info in catalog.defenses():
         assert estimate.training_passes(de.Defense(**{info.name: {}}), 1) > 0
-    for nothing in (lambda: estimate.attack_passes(at.Attack()), lambda: estimate.training_passes(de.Defense(), 1)):
+    for nothing in (
+        lambda: estimate.attack_passes(at.Attack(), SCALE),
+        lambda: estimate.training_passes(de.Defense(), 1),
+    ):
         with pytest.raises(ValueError, match="is not known"):
             nothing()

@@ -28,7 +28,9 @@ NUMBERS = {
     FieldDescriptor.TYPE_INT64: st.one_of(st.integers(-(2**63), 2**63 - 1), st.integers(0, 300)),
     FieldDescriptor.TYPE_INT32: st.integers(-(2**31), 2**31 - 1),
     FieldDescriptor.TYPE_BOOL: st.booleans(),
-    FieldDescriptor.TYPE_STRING: st.one_of(st.text(max_size=20), st.sampled_from(["", "models/m", "mnist10k", "mlp"])),
+    FieldDescriptor.TYPE_STRING: st.one_of(
+        st.text(max_size=20), st.sampled_from(["", "models/m", "mnist10k", "mlp", "own"])
+    ),
     FieldDescriptor.TYPE_ENUM: st.integers(0, 4),
 }
 
@@ -48,7 +50,10 @@ def messages(draw, descriptor):
         elif not draw(st.booleans()):
             continue
         kind = messages(field.message_type) if field.message_type is not None else NUMBERS[field.type]
-        if field.is_repeated:
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            values = NUMBERS[field.message_type.fields_by_name["value"].type]
+            getattr(message, field.name).update(draw(st.dictionaries(st.text("ab_9", max_size=4), values, max_size=3)))
+        elif field.is_repeated:
             getattr(message, field.name).extend(draw(st.lists(kind, max_size=3)))
         elif field.message_type is not None:
             getattr(message, field.name).CopyFrom(draw(kind))

@@ -167,13 +167,17 @@ async def test_the_catalog_tells_what_the_server_can_do(stubs, worker):
     assert 0 <= found.last_seen_s < 5
     assert dict(found.versions) == {"torch": "2.13.0"}
     attacks = (await stubs.catalog.ListAttacks(catalog_pb2.ListAttacksRequest())).attacks
-    assert [attack.name for attack in attacks] == ["fgsm", "bim", "iterative_least_likely", "pgd"]
+    assert [attack.name for attack in attacks][:4] == ["fgsm", "bim", "iterative_least_likely", "pgd"]
+    said = {attack.name: (attack.knowledge, attack.minimum, attack.needs_target) for attack in attacks}
+    assert said["pgd"] == ("gradients", False, False)
+    assert said["boundary"] == ("labels", True, False)
+    assert said["fooling_cppn"] == ("scores", False, True)
     defenses = (await stubs.catalog.ListDefenses(catalog_pb2.ListDefensesRequest())).defenses
     assert [defense.name for defense in defenses][:2] == ["standard", "fgsm_adversarial"]
     architectures = (await stubs.catalog.ListArchitectures(catalog_pb2.ListArchitecturesRequest())).architectures
-    assert len(architectures) == 84
+    assert len(architectures) == 85
     built_in = (await stubs.catalog.ListBuiltInDatasets(catalog_pb2.ListBuiltInDatasetsRequest())).datasets
-    assert [dataset.name for dataset in built_in] == ["datasets/mnist10k", "datasets/digits"]
+    assert [dataset.name for dataset in built_in] == ["datasets/mnist10k", "datasets/digits", "datasets/imagenet20"]
     for dataset in built_in:
         assert all(sum(split.class_counts) == split.count for split in dataset.splits)
 

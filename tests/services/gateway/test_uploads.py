@@ -288,7 +288,7 @@ async def test_datasets_are_listed_built_in_first_then_mounted_then_uploaded(stu
         token = page.next_page_token
         if not token:
             break
-    assert listed == ["mnist10k", "digits", "a", "b", "new", "old"]
+    assert listed == ["mnist10k", "digits", "imagenet20", "a", "b", "new", "old"]
 
 
 async def test_an_uploaded_dataset_is_deleted(stubs, put, refusal):

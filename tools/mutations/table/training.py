@@ -6,7 +6,7 @@ from tools.mutations.mutation import Mutation
 
 LOOP = "workers/engine/train_loop.py"
 CHECKPOINT = "workers/engine/checkpoint.py"
-CUT_OFF = ("tests/workers/engine/test_train_resume.py::test_cut_off_within_an_epoch",)
+CUT_OFF = ("tests/workers/engine/test_train_resume.py::test_trap_09_cut_off_within_an_epoch",)
 PHASES = ("tests/workers/engine/test_train_resume.py::test_cut_off_in_every_phase_of_distillation",)
 
 MUTATIONS = (
