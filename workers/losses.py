@@ -17,15 +17,34 @@ from workers.failures import Rejected
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
+# The widest spread of logits at which float32 still tells the probability of the first from 1: 1 - p_y may be as small
+# as e^-16 = 1.1e-7, the resolution below 1 is 2^-24 = 6.0e-8.
+_UNSATURATED: Final = 16.0
+
 
 def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
     """Minus the log-probability of the label.
 
     J(z, y) = log sum_k exp(z_k) - z_y
 
-    Its input gradient vanishes in float32 once z_y leads by about 100: try `margin` or `dlr` where it does.
+    Its input gradient vanishes in float32 once z_y leads by about 100: try `rescaled_cross_entropy`, `margin` or `dlr`
+    where it does.
     """
     return F.cross_entropy(logits, label, reduction="none")
+
+
+def rescaled_cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
+    """Cross-entropy of logits that are shrunk to a spread of 16 where it is wider, so that softmax does not saturate.
+
+    J(z min(1, 16 / (max z - min z)), y), the factor held constant in the gradient
+
+    Where the spread is at most 16 it is plain cross-entropy; no factor on the logits makes its gradient vanish, whether
+    they come from a temperature (arXiv:1511.04508) or from a defence that multiplies them. The factor is one for all
+    logits of a sample, so the order of the classes stays.
+    """
+    z = logits.detach()
+    spread = z.amax(dim=1, keepdim=True) - z.amin(dim=1, keepdim=True)
+    return cross_entropy(logits * (_UNSATURATED / spread.clamp_min(_UNSATURATED)), label)
 
 
 def margin(logits: Tensor, label: Tensor) -> Tensor:
@@ -59,11 +78,17 @@ def dlr_targeted(logits: Tensor, label: Tensor) -> Tensor:
 
     Source: arXiv:2003.01690, eq. 7. Needs K >= 4. Descending it also lifts the leading class as long as t comes after
     the third and fourth, so for distant targets `margin` is the stronger choice.
-    Differs from the paper in: the rival is the best other class, not the true label (the same until it is overtaken).
+    Differs from the paper in: the rival is the best other class, not the true label. Where the label still leads they
+    are the same, in value and in slope; where it does not, an untargeted attack has reached its goal.
     """
     largest = _largest(logits, 4)
     spread = largest[:, 0] - (largest[:, 2] + largest[:, 3]) / 2
     return margin(logits, label) / spread.clamp_min(1e-12)
+
+
+def dlr_steered(logits: Tensor, label: Tensor) -> Tensor:
+    """The DLR of a class that any attack may be steered to: with fewer than four classes, `margin` takes its place."""
+    return (dlr_targeted if logits.shape[1] >= 4 else margin)(logits, label)
 
 
 def kl(logits: Tensor, reference: Tensor) -> Tensor:
@@ -77,10 +102,16 @@ def kl(logits: Tensor, reference: Tensor) -> Tensor:
     return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(dim=1)
 
 
-# What an attack can climb, by the name that stands in the contract (LOSS_CROSS_ENTROPY, ...): away from a label, and
-# what it can descend towards a target.
-LOSSES: Final[dict[str, Loss]] = {"cross_entropy": cross_entropy, "margin": margin, "dlr": dlr}
+# What an attack can climb, by the name that stands in the contract (LOSS_CROSS_ENTROPY, ...): away from a label, what
+# it can descend towards a target, and what towards a class that is only a way out of the label's (`goals.Steered`).
+LOSSES: Final[dict[str, Loss]] = {
+    "cross_entropy": cross_entropy,
+    "dlr": dlr,
+    "margin": margin,
+    "rescaled_cross_entropy": rescaled_cross_entropy,
+}
 TARGETED_LOSSES: Final[dict[str, Loss]] = {**LOSSES, "dlr": dlr_targeted}
+STEERED_LOSSES: Final[dict[str, Loss]] = {**LOSSES, "dlr": dlr_steered}
 
 
 def _largest(logits: Tensor, count: int) -> Tensor:

@@ -6,7 +6,17 @@ import pytest
 import torch
 
 from workers.failures import Rejected
-from workers.losses import LOSSES, TARGETED_LOSSES, cross_entropy, dlr, dlr_targeted, kl, margin
+from workers.losses import (
+    LOSSES,
+    STEERED_LOSSES,
+    TARGETED_LOSSES,
+    cross_entropy,
+    dlr,
+    dlr_targeted,
+    kl,
+    margin,
+    rescaled_cross_entropy,
+)
 
 ALL = {**LOSSES, "dlr_targeted": dlr_targeted}
 
@@ -82,3 +92,52 @@ def test_gradients_are_finite_where_all_logits_are_equal(loss):
     z = torch.zeros(2, 5, requires_grad=True)
     (gradient,) = torch.autograd.grad(loss(z, Y).sum(), z)
     assert torch.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e2, 1e4, 1e8])
+def test_trap_22_rescaled_cross_entropy_has_a_slope_at_any_scale(scale):
+    """Plain cross-entropy's is exactly 0 for most of these samples from a factor of 100 on."""
+    z = 5 * torch.randn(200, 10, generator=torch.Generator().manual_seed(2))
+    y, slopes = z.argmax(dim=1), []
+    for loss in (rescaled_cross_entropy, cross_entropy):
+        leaf = (scale * z).requires_grad_()
+        slopes.append(torch.autograd.grad(loss(leaf, y).sum(), leaf)[0])
+    own = slopes[0].gather(1, y.unsqueeze(1))
+    assert (own < 0).all()
+    assert torch.isfinite(slopes[0]).all()
+    if scale >= 1e2:
+        assert (slopes[1] == 0).all(dim=1).float().mean() > 0.5
+
+
+def test_rescaled_cross_entropy_is_the_plain_one_where_nothing_saturates():
+    """Up to a spread of 16; beyond it is that of the logits at a spread of 16."""
+    z = torch.tensor([[16.0, 3.0, 0.0], [-7.0, 9.0, 2.0]])
+    y = torch.tensor([0, 2])
+    assert torch.equal(rescaled_cross_entropy(z, y), cross_entropy(z, y))
+    assert torch.allclose(rescaled_cross_entropy(1e6 * z, y), cross_entropy(z, y), rtol=1e-5)
+
+
+def test_the_targeted_dlr_is_the_papers_wherever_the_label_still_leads():
+    """Eq. 7 has z_y in place of the best class other than the target: the same value and the same slope."""
+    z = 3 * torch.randn(500, 6, generator=torch.Generator().manual_seed(4))
+    y = z.argmax(dim=1)
+    t = (y + 1 + torch.arange(500) % 5) % 6
+    slopes = []
+    for ours in (True, False):
+        leaf = z.clone().requires_grad_()
+        ordered = leaf.topk(4, dim=1).values
+        own, target = (leaf.gather(1, k.unsqueeze(1)).squeeze(1) for k in (y, t))
+        paper = (own - target) / (ordered[:, 0] - (ordered[:, 2] + ordered[:, 3]) / 2)
+        loss = dlr_targeted(leaf, t) if ours else paper
+        slopes.append(torch.autograd.grad(loss.sum(), leaf)[0])
+        assert torch.allclose(loss, dlr_targeted(z, t), atol=1e-6)
+    assert torch.allclose(*slopes, atol=1e-6)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4])
+def test_trap_13_a_class_to_steer_to_has_a_loss_however_few_there_are(classes):
+    """The margin below four classes, from four on the DLR."""
+    z = torch.randn(9, classes, generator=torch.Generator().manual_seed(5))
+    way = torch.arange(9) % classes
+    expected = margin(z, way) if classes < 4 else dlr_targeted(z, way)
+    assert torch.equal(STEERED_LOSSES["dlr"](z, way), expected)

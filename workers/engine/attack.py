@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -29,6 +29,7 @@ from workers.engine.frozen import device_of, frozen
 from workers.engine.memory import Portion
 from workers.engine.monitor import Monitor, NullMonitor
 from workers.engine.plan import AttackPlan, AttackResult, GoalSpec, Recipe, look_up
+from workers.engine.propagate import Eager, Propagator
 from workers.engine.seeds import seed_model_noise
 from workers.failures import Rejected
 from workers.goals import Model
@@ -51,6 +52,7 @@ def run_attack(
     monitor: Monitor = _SILENCE,
     survivors_only: bool = True,
     portion: Portion | None = None,
+    propagator: Propagator | None = None,
 ) -> AttackResult:
     """Attack N samples, `batch_size` at a time.
 
@@ -58,6 +60,7 @@ def run_attack(
     a sample's name in the dataset, which keys its random numbers; 0 <= `seed` < 2^64. Batches are moved to the model's
     device, results come back on `x`'s. `monitor.tick` is called before every batch and every gradient. `portion` says
     how many samples the model may see at once, and keeps what was learned of it; None: whole batches at first.
+    `propagator` says how the model is asked (`propagate.Graphed` for CUDA graphs); None: operation by operation.
 
     Raises `failures.Rejected` for inputs, labels, parameters or logits that can't be used, and as torch does where
     not even one sample fits into memory; lets `failures.Interrupted` out of the monitor pass.
@@ -71,15 +74,16 @@ def run_attack(
     recipe = look_up(plan, survivors_only=survivors_only)
     x, y, sample_ids = _checked(x, y, sample_ids)
     portion = Portion(batch_size) if portion is None else portion
+    propagator = Eager() if propagator is None else propagator
     batches: list[dict[str, Tensor]] = []
     with frozen(model):
         network, device = portion.through(_in_float32(model)), device_of(model)
         for begin in range(0, len(x), batch_size):
             span = slice(begin, begin + batch_size)
             ids = sample_ids[span]
-            tick = _ticker(monitor, plan.name, start=begin / len(x), step=len(ids) / len(x) / recipe.total_calls)
+            tick = _ticker(monitor, plan.name, start=begin / len(x), share=len(ids) / len(x), calls=recipe.total_calls)
             batch = Batch(x=x[span], y=y[span], sample_ids=ids, seed=seed, tick=tick)
-            batches.append(portion.fit(partial(_attack, network, batch, recipe, device), len(ids)))
+            batches.append(portion.fit(partial(_attack, network, batch, recipe, device, propagator), len(ids)))
     monitor.tick(1.0, plan.name)
     columns = _joined(batches, x)
     violations = int(columns.pop("violation").sum())
@@ -108,26 +112,28 @@ def _checked(x: Tensor, y: Tensor, sample_ids: Tensor) -> tuple[Tensor, Tensor, 
     return x.float(), y.long(), sample_ids.long().cpu()
 
 
-def _attack(network: Model, batch: Batch, recipe: Recipe, device: torch.device) -> dict[str, Tensor]:
+def _attack(
+    network: Model, batch: Batch, recipe: Recipe, device: torch.device, propagator: Propagator
+) -> dict[str, Tensor]:
     """Attack one batch on the model's device, from its first tick on; the rows come back to where the batch lies."""
     batch.tick(0)
     seed_model_noise(batch.seed, int(batch.sample_ids[0]), device)
     home = batch.x.device
-    found = attack_batch(network, replace(batch, x=batch.x.to(device), y=batch.y.to(device)), recipe)
+    found = attack_batch(network, replace(batch, x=batch.x.to(device), y=batch.y.to(device)), recipe, propagator)
     return found if device == home else {name: rows.to(home) for name, rows in found.items()}
 
 
-def _ticker(monitor: Monitor, name: str, *, start: float, step: float) -> Callable[[int], None]:
-    """Return what tells the monitor how far the work has come after so many gradients of a batch.
+def _ticker(monitor: Monitor, name: str, *, start: float, share: float, calls: int) -> Callable[[int], None]:
+    """Return what tells the monitor how far the work has come after so many of about `calls` queries of a batch.
 
     A batch that begins again for want of memory is not taken back; it is no further until it has caught up.
     """
     furthest = 0
 
-    def tick(calls: int) -> None:
+    def tick(made: int) -> None:
         nonlocal furthest
-        furthest = max(furthest, calls)
-        monitor.tick(start + step * furthest, name)
+        furthest = min(max(furthest, made), calls)
+        monitor.tick(start + share * furthest / calls, name)
 
     return tick
 
@@ -139,7 +145,7 @@ def _joined(batches: list[dict[str, Tensor]], x: Tensor) -> dict[str, Tensor]:
     if batches:
         return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
     kinds = {
-        torch.int64: ("clean_prediction", "prediction", "target", "forwards", "backwards"),
+        torch.int64: ("clean_prediction", "prediction", "target", "stage", "forwards", "backwards"),
         torch.float32: ("clean_confidence", "confidence", "distance"),
         torch.bool: ("success", "attacked", "zero_gradient", "violation"),
     }
@@ -150,11 +156,16 @@ def _joined(batches: list[dict[str, Tensor]], x: Tensor) -> dict[str, Tensor]:
 def _in_float32(model: nn.Module) -> Model:
     """Return the model as a function of float32 inputs, whatever it computes in."""
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
-    if dtype == torch.float32:
-        return model
+    return model if dtype == torch.float32 else _InFloat32(model, dtype)
 
-    def network(x: Tensor) -> Tensor:
-        logits: Tensor = model(x.to(dtype))
+
+@dataclass(frozen=True)
+class _InFloat32:
+    """A model of another floating-point type behind float32 inputs and logits; `module` is the model itself."""
+
+    module: nn.Module
+    dtype: torch.dtype
+
+    def __call__(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.module(x.to(self.dtype))
         return logits.float()
-
-    return network

@@ -1,57 +1,25 @@
-"""One batch under attack: clean pass, target, restarts, verdict. All tensors are on the model's device."""
+"""One batch under attack: clean pass, target, search, verdict. All tensors are on the model's device."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from workers.attacks import least_likely
+from workers.engine.looking import answers, checked, look
 from workers.engine.plan import Recipe
-from workers.engine.pursuit import Clean, Finished, Judged, Pursuit, checked, look
-from workers.engine.seeds import generators, random_targets
+from workers.engine.propagate import Propagator
+from workers.engine.pursuit import Clean
+from workers.engine.search import Batch, Search
+from workers.engine.seeds import random_targets
 from workers.failures import Rejected
 from workers.goals import Model, Targeted, Untargeted
 from workers.threats import TOLERANCE, Ball
 
-
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """N samples to attack, and what their random numbers are keyed by."""
-
-    x: Tensor  # (N, ...) float32 in [0, 1]
-    y: Tensor  # (N,) int64
-    sample_ids: Tensor  # (N,) int64, on the CPU
-    seed: int
-    tick: Callable[[int], None]  # told before every gradient how many have been asked for
+__all__ = ["Batch", "attack_batch"]
 
 
-class Found:
-    """The best point of each sample over all restarts, how the model sees it, and what the search for it cost."""
-
-    def __init__(self, x: Tensor, clean: Tensor) -> None:
-        self.points = x.clone()  # (N, ...)
-        self.logits = clean.detach().clone()  # (N, K)
-        self.score = x.new_full((len(x),), -torch.inf)  # (N,) as in `Judged`
-        self.zero_gradient = torch.zeros(len(x), dtype=torch.bool, device=x.device)
-        self.forwards = torch.ones_like(self.zero_gradient, dtype=torch.int64)  # the clean pass
-        self.backwards = torch.zeros_like(self.forwards)
-
-    def enter(self, rows: Tensor, run: Pursuit, judged: Judged) -> None:
-        """Keep what one run over some of the samples has bettered, and charge them for it."""
-        better = (judged.score > self.score[rows]).nonzero().squeeze(1)
-        bettered = rows[better]
-        for kept, new in zip((self.points, self.logits, self.score), judged, strict=True):
-            kept[bettered] = new[better]
-        self.zero_gradient[rows] |= run.zero_gradient
-        self.forwards[rows] += run.forwards
-        self.backwards[rows] += run.backwards
-
-
-def attack_batch(model: Model, batch: Batch, recipe: Recipe) -> dict[str, Tensor]:
+def attack_batch(model: Model, batch: Batch, recipe: Recipe, propagator: Propagator) -> dict[str, Tensor]:
     """Attack N samples; returns every tensor of `AttackResult` by its name, and `violation` (N,) bool."""
     x, y = batch.x, batch.y
     point = x.detach().requires_grad_(recipe.starts_clean)
@@ -59,22 +27,35 @@ def attack_batch(model: Model, batch: Batch, recipe: Recipe) -> dict[str, Tensor
     if int(y.max()) >= clean.shape[1]:
         raise Rejected("LABEL_OUT_OF_RANGE", f"label {int(y.max())}, but the model has {clean.shape[1]} classes")
     target = _target(recipe, clean, batch)
-    aim = Untargeted(y, recipe.loss) if target is None else Targeted(target, recipe.loss)
     attacked = clean.argmax(dim=1) == y if target is None else target != y
     # A sample that answers its target already is a success as it is.
-    rows = (attacked & ~aim.reached(clean)).nonzero().squeeze(1)
-    found = _search(model, batch, recipe, aim, Clean(point, clean, rows))
-    clean_confidence, clean_prediction = clean.detach().softmax(dim=1).max(dim=1)
-    confidence, prediction = found.logits.softmax(dim=1).max(dim=1)
+    wanted = attacked if target is None else attacked & (clean.argmax(dim=1) != target)
+    if recipe.from_nothing:
+        attacked = wanted = torch.ones_like(attacked)
+    rows = wanted.nonzero().squeeze(1)
+    search = Search(
+        model=model,
+        batch=batch,
+        recipe=recipe,
+        target=target,
+        clean=Clean(point, clean, rows),
+        propagator=propagator,
+    )
+    found = search.run()
+    reached = (Untargeted(y) if target is None else Targeted(target)).reached(found.logits)
+    clean_prediction, clean_confidence = answers(clean.detach())
+    prediction, confidence = answers(found.logits)
     distance = recipe.ball.distance(found.points, x)
     violation = _violates(found.points, distance, recipe.ball)
+    success = attacked & reached & ~violation
     return {
         "x_adv": found.points,
         "clean_prediction": clean_prediction,
         "clean_confidence": clean_confidence,
         "prediction": prediction,
         "confidence": confidence,
-        "success": attacked & aim.reached(found.logits) & ~violation,
+        "success": success,
+        "stage": found.stage.masked_fill(~success, -1),
         "attacked": attacked,
         "zero_gradient": found.zero_gradient,
         "distance": distance,
@@ -85,42 +66,6 @@ def attack_batch(model: Model, batch: Batch, recipe: Recipe) -> dict[str, Tensor
     }
 
 
-def _search(model: Model, batch: Batch, recipe: Recipe, aim: Untargeted | Targeted, clean: Clean) -> Found:
-    """Run the attack once per restart, on the samples that are still to be broken."""
-    found, rows = Found(batch.x, clean.logits), clean.rows
-    for restart in range(recipe.restarts):
-        if len(rows) == 0:
-            break
-        run = Pursuit(
-            aim.select(rows),
-            batch.x[rows],
-            batch.tick,
-            calls=restart * recipe.calls,
-            survivors_only=recipe.survivors_only,
-            clean=clean if recipe.starts_clean else None,
-        )
-        try:
-            last = recipe.entry.run(model, run.x, run, recipe.ball, **_keywords(batch, recipe, rows, restart))
-        except Finished:
-            last = None
-        judged = run.judge(model, last)
-        found.enter(rows, run, judged)
-        if recipe.survivors_only:
-            rows = rows[judged.score < torch.inf]
-    if recipe.restarts > 1:
-        # What was found first was judged long ago; a randomised model must not profit from many tries.
-        found.logits = look(model, found.points)
-        found.forwards += 1
-    return found
-
-
-def _keywords(batch: Batch, recipe: Recipe, rows: Tensor, restart: int) -> dict[str, Any]:
-    if not recipe.entry.random:
-        return dict(recipe.keywords)
-    streams = generators(batch.seed, batch.sample_ids[rows.cpu()], restart)
-    return {**recipe.keywords, "generator": streams}
-
-
 def _target(recipe: Recipe, clean: Tensor, batch: Batch) -> Tensor | None:
     """Return the class that each sample is to be turned into, (N,); None without a target."""
     classes = clean.shape[1]
@@ -129,6 +74,8 @@ def _target(recipe: Recipe, clean: Tensor, batch: Batch) -> Tensor | None:
             return None
         case "least_likely":
             return least_likely(clean)
+        case "each":
+            return (batch.sample_ids % classes).to(batch.y.device)
         case "random":
             return random_targets(batch.seed, batch.sample_ids, batch.y, classes)
         case "label":
@@ -143,6 +90,6 @@ def _target(recipe: Recipe, clean: Tensor, batch: Batch) -> Tensor | None:
 def _violates(points: Tensor, distance: Tensor, ball: Ball) -> Tensor:
     """Return where a result is outside its ball or the box, or not finite, (N,) bool."""
     low, high = points.flatten(1).aminmax(dim=1)
-    slack = TOLERANCE * max(1.0, ball.epsilon)
+    slack = TOLERANCE * torch.as_tensor(ball.epsilon).clamp_min(1).to(distance.device)
     # Every comparison with NaN is false.
     return ~((distance <= ball.epsilon + slack) & (low >= -TOLERANCE) & (high <= 1 + TOLERANCE))

@@ -14,9 +14,10 @@ def frozen(model: nn.Module) -> Iterator[None]:
     """Hold the model in evaluation mode, without parameter gradients, until the block ends, however it ends.
 
     Inside: every module has `training` False (batch norm uses and keeps its statistics, dropout is off), no parameter
-    requires a gradient, so there is a graph only where an input does; autocast is off. Afterwards each module's mode,
-    each parameter's `requires_grad`, each buffer's identity and bits and torch's global random state are what they
-    were. Modes are saved one by one: `model.train()` would also wake a batch norm that was put to sleep on purpose.
+    requires a gradient, so there is a graph only where an input does; autocast is off, and so is TF32, in which a GPU's
+    convolutions keep ten bits. Afterwards each module's mode, each parameter's `requires_grad`, each buffer's identity
+    and bits and torch's global random state are what they were. Modes are saved one by one: `model.train()` would also
+    wake a batch norm that was put to sleep on purpose.
     """
     device = device_of(model)
     with ExitStack() as undo:
@@ -25,6 +26,8 @@ def frozen(model: nn.Module) -> Iterator[None]:
             undo.callback(torch.cuda.set_rng_state, torch.cuda.get_rng_state(device), device)
         undo.enter_context(torch.inference_mode(mode=False))  # enables gradients too, under `no_grad` as well
         undo.enter_context(torch.autocast(device.type, enabled=False))
+        undo.callback(setattr, torch.backends.cudnn, "allow_tf32", torch.backends.cudnn.allow_tf32)
+        torch.backends.cudnn.allow_tf32 = False
         awake = [module for module in model.modules() if module.training]
         trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
         buffers = [(name, buffer, buffer.clone()) for name, buffer in model.named_buffers()]
@@ -37,9 +40,9 @@ def frozen(model: nn.Module) -> Iterator[None]:
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Return where the model's parameters are; the CPU for a model without any."""
-    parameter = next(model.parameters(), None)
-    return torch.device("cpu") if parameter is None else parameter.device
+    """Return where the parameters are, or the buffers of a model without parameters; the CPU for one without either."""
+    held = next(model.parameters(), next(model.buffers(), None))
+    return torch.device("cpu") if held is None else held.device
 
 
 def _set(things: Iterable[object], name: str, *, value: bool) -> None:

@@ -7,6 +7,7 @@ import gc
 import logging
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import torch
@@ -109,12 +110,23 @@ class Portion:
 
         Of each piece only the input is kept; the gradient computes the rest again, piece by piece.
         """
+        return InPieces(model, self)
 
-        def in_pieces(x: Tensor) -> Tensor:
-            if len(x) <= self.size:
-                return model(x)
-            # As equal as can be: the kernels for one, two and three rows round otherwise than those for more.
-            pieces = x.tensor_split(math.ceil(len(x) / self.size))
-            return torch.cat([checkpoint(model, piece, use_reentrant=False) for piece in pieces])
 
-        return in_pieces
+@dataclass(frozen=True)
+class InPieces:
+    """A model that is never shown more samples at once than a portion says.
+
+    `module` is what is underneath, for attacks that must know what kind of model they have before them.
+    """
+
+    module: Model
+    portion: Portion
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(N, ...) -> (N, K)."""
+        if len(x) <= self.portion.size:
+            return self.module(x)
+        # As equal as can be: the kernels for one, two and three rows round otherwise than those for more.
+        pieces = x.tensor_split(math.ceil(len(x) / self.portion.size))
+        return torch.cat([checkpoint(self.module, piece, use_reentrant=False) for piece in pieces])

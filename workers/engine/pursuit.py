@@ -1,16 +1,22 @@
-"""One run of an attack over one batch, watched from the only place where every attack passes: its goal's gradient."""
+"""One run of an attack over one batch, watched from the only place where every attack passes: its goal."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
 
-from workers.failures import Rejected
-from workers.goals import Ascent, Model, Targeted, Untargeted
+from workers.engine.books import Books, Standard
+from workers.engine.ledger import Ledger
+from workers.engine.looking import look
+from workers.engine.propagate import Eager, Propagator
+from workers.engine.verdict import Judged, first, nearest
+from workers.entries import Reads
+from workers.goals import Ascent, Model, jacobian
+from workers.losses import Loss
 
 # After how many steps to look at what they came to for the first time, and at most how many later; in between their
 # points are kept. A look is a dozen small operations and a wait for the device: nothing for a batch, but the time of a
@@ -21,17 +27,18 @@ _FIRST_LOOK_ALONE, _LONGEST_ALONE = 8, 64
 # The batch shrinks where at most this part of it is left: a few shapes per run, not one per step.
 _WORTHWHILE: Final = 0.75
 
+# Points that were asked about by rows are looked at once they are so many times the samples.
+_HELD: Final = 8
+
+_LEARNS: Final[dict[Reads, int]] = {"labels": 0, "scores": 1, "gradients": 2}
+
 
 class Finished(Exception):
-    """Raised out of `gradient` where no sample is left to attack: it ends the attack's loop, and is no error."""
+    """Raised out of a query where no sample is left to attack: it ends the attack's loop, and is no error."""
 
 
-class Judged(NamedTuple):
-    """What a run came to: a point of each sample, with the logits of a fresh forward of it."""
-
-    points: Tensor  # (N, ...)
-    logits: Tensor  # (N, K)
-    score: Tensor  # (N,) the objective, or infinity where the goal is reached
+class Overreach(RuntimeError):
+    """An attack asked for more than its table line says that it reads: a bug of the attack."""
 
 
 class Clean(NamedTuple):
@@ -42,158 +49,220 @@ class Clean(NamedTuple):
     rows: Tensor  # (N,) the samples of it that are attacked
 
 
-def look(model: Model, x: Tensor) -> Tensor:
-    """Return the logits (N, K) of one forward without a graph; raises `Rejected` where they can't be judged."""
-    with torch.no_grad():
-        return checked(model(x.clone()).float(), x)  # a copy, for models that write into their input
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """How a run is to be watched; the same for all runs of an attack."""
 
-
-def checked(logits: Tensor, x: Tensor) -> Tensor:
-    """Return the logits of `x` as they are; raises `Rejected` where they can't be judged."""
-    if logits.ndim != 2 or len(logits) != len(x) or logits.shape[1] < 2:
-        raise Rejected("BAD_LOGITS", f"the model must return logits (N, classes >= 2), not {tuple(logits.shape)}")
-    low, high = (float(bound) for bound in logits.detach().aminmax())  # both NaN where any logit is
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise Rejected("LOGITS_NOT_FINITE", "the model returns NaN or infinite logits; check its weights and training")
-    return logits
+    # The one by which samples are judged; an attack may ask another, with something before or behind it.
+    model: Model
+    reads: Reads = "gradients"
+    survivors_only: bool = True
+    # Told before every query how many there have been.
+    tick: Callable[[int], None]
+    calls_before: int = 0
+    propagator: Propagator = field(default_factory=Eager)
 
 
 class Pursuit:
     """A goal that keeps the books while it is pursued.
 
-    The attack sees a `Goal`. Each call of `gradient` ticks the monitor, counts the propagations, and keeps for every
-    sample the best point so far: the first one that reaches the goal, or else the one of highest objective. The clean
-    input itself is no candidate.
+    The attack sees a `Goal`. Each query ticks the monitor, counts the propagations, and enters its points in the books.
+    The clean input itself is no candidate.
 
-    With `survivors_only`, samples that have reached the goal leave the batch every few steps, after a fresh forward of
-    the kept point has confirmed them (one that fails goes on). The model is then asked about the others only; the
-    attack still sees the whole batch, with gradient 0 where there is nothing left to do.
+    With `survivors_only`, and where the first point at the goal is what is kept, samples that have reached it leave the
+    batch every few steps, after a fresh forward of the kept point has confirmed them (one that fails goes on). The
+    model is then asked about the others only; an attack that asks about the whole batch gets gradient 0, and the logits
+    that were last seen, where there is nothing left to do.
     """
 
-    def __init__(
-        self,
-        aim: Untargeted | Targeted,
-        x: Tensor,
-        tick: Callable[[int], None],
-        *,
-        calls: int,
-        survivors_only: bool,
-        clean: Clean | None,
-    ) -> None:
+    def __init__(self, standard: Standard, clean_logits: Tensor, terms: Terms, clean: Clean | None) -> None:
+        x = standard.x
         self.x = x  # (N, ...) what the attack starts from
+        self.books = Books(standard)
         self.zero_gradient = torch.zeros(len(x), dtype=torch.bool, device=x.device)
-        # Of this run alone; the clean pass, where it serves as the first forward, is charged to the batch.
-        self.forwards = torch.full_like(self.zero_gradient, 0 if clean is None else -1, dtype=torch.int64)
-        self.backwards = torch.zeros_like(self.forwards)
-        self._best = x.clone()
-        self._score = x.new_full((len(x),), -torch.inf)  # of `_best`, as in `Judged`
-        self._aim, self._live_aim = aim, aim
+        self.ledger = Ledger(len(x), x.device)
+        self._aim, self._live_aim = standard.aim, standard.aim
         self._live: Tensor | None = None  # rows that the model is still asked about; None: all
-        self._tick, self._survivors_only, self._clean = tick, survivors_only, clean
-        self._unread: list[tuple[Tensor, Tensor]] = []  # points and logits of the last few steps
-        self._calls, self._calls_before = 0, calls  # gradients asked for in this run, and in the runs before
+        self._terms, self._clean = terms, clean
+        self._unread: list[tuple[Tensor, Tensor, Tensor | None]] = []  # points, logits, rows
+        self._logits = clean_logits  # (N, K) what was last seen of samples that are done
+        self._calls, self._steep = 0, False
         self._alone = len(x) == 1
         self._next_look = _FIRST_LOOK_ALONE if self._alone else _FIRST_LOOK
-        self._charged = 0
 
-    def gradient(self, model: Model, x: Tensor) -> Tensor:
-        """Return the direction to climb at `x`; see `goals.Goal`."""
-        self._tick(self._calls_before + self._calls)
+    # What an attack sees: `goals.Goal`.
+
+    @property
+    def label(self) -> Tensor:
+        """The label of each sample; see `Goal`."""
+        return self._aim.label
+
+    @property
+    def targeted(self) -> bool:
+        """Whether the label is to be reached; see `Goal`."""
+        return self._aim.targeted
+
+    @property
+    def towards(self) -> Tensor | None:
+        """The class that is to win; see `Goal`."""
+        return self._aim.towards
+
+    @property
+    def alive(self) -> Tensor:
+        """The rows that are still attacked; see `Goal`."""
+        return torch.arange(len(self.x), device=self.x.device) if self._live is None else self._live
+
+    def objective(self, logits: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Return what is climbed; see `Goal`."""
+        return self._aim.objective(logits, rows)
+
+    def hit(self, logits: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Return where these logits reach the goal; see `Goal`."""
+        return self._aim.hit(logits, rows)
+
+    def gradient(self, model: Model, x: Tensor, rows: Tensor | None = None, *, candidates: bool = True) -> Tensor:
+        """Return the direction to climb; see `Goal`."""
+        return self.ascent(model, x, rows, candidates=candidates).gradient
+
+    def ascent(
+        self,
+        model: Model,
+        x: Tensor,
+        rows: Tensor | None = None,
+        *,
+        loss: Loss | None = None,
+        candidates: bool = True,
+    ) -> Ascent:
+        """Return gradient, logits and objective; see `Goal`."""
+        self._begin("gradients")
+        here = x if rows is not None or self._live is None else x[self._live]
+        found = self._slope(model, here, rows, loss)
+        if not self._steep:
+            self._note_steepness(found.gradient, rows)
+        self._end(here, found.logits, rows, backwards=1, candidates=candidates and x is not self.x)
+        if rows is not None or self._live is None:
+            return found
+        return Ascent(
+            torch.zeros_like(x).index_copy_(0, self._live, found.gradient),
+            self._whole(found.logits),
+            x.new_zeros(len(x)).index_copy_(0, self._live, found.objective),
+        )
+
+    def jacobian(
+        self, model: Model, x: Tensor, classes: Tensor | None = None, rows: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the gradients of the logits; see `Goal`."""
+        self._begin("gradients")
+        live = self._live if rows is None else None
+        here, wanted = (x, classes) if live is None else (x[live], None if classes is None else classes[live])
+        found, logits = jacobian(model, here, wanted)
+        self._end(here, logits, rows, backwards=found.shape[1], candidates=x is not self.x)
+        if live is None:
+            return found, logits
+        whole = found.new_zeros(len(x), *found.shape[1:]).index_copy_(0, live, found)
+        return whole, self._whole(logits)
+
+    def logits(self, model: Model, x: Tensor, rows: Tensor | None = None, *, candidates: bool = True) -> Tensor:
+        """Ask for the scores; see `Goal`."""
+        return self._ask(model, x, rows, "scores", candidates=candidates)
+
+    def decide(self, model: Model, x: Tensor, rows: Tensor | None = None, *, candidates: bool = True) -> Tensor:
+        """Ask for the label; see `Goal`."""
+        return self._aim.hit(self._ask(model, x, rows, "labels", candidates=candidates), rows)
+
+    # What the engine sees.
+
+    def judge(self, model: Model, last: Tensor | None) -> Judged:
+        """Look afresh at the best point of each sample, what the attack returned (N, ...) being one of them.
+
+        `last` is None where the attack was cut short, every sample being done.
+        """
+        self._read()
+        self.ledger.charge(self._live)
+        verdict = first if self.books.standard.keeps == "first" else nearest
+        return verdict(model, self.books, self.ledger, last)
+
+    # What neither needs to know.
+
+    def _begin(self, reads: Reads) -> None:
+        """Tick, and let samples go that are done, before a query."""
+        if _LEARNS[reads] > _LEARNS[self._terms.reads]:
+            raise Overreach(f"the attack reads {self._terms.reads}, and asked for {reads}")
+        self._terms.tick(self._terms.calls_before + self._calls)
         if self._calls == self._next_look:
             self._next_look += min(3 * self._calls, _LONGEST_ALONE) if self._alone else min(self._calls, _LONGEST)
             self._read()
-            if self._survivors_only:
-                self._dismiss(model)
-        here = x if self._live is None else x[self._live]
-        ascent = self._ascent(model, here)
-        if self._calls == 0:
-            steepness = torch.linalg.vector_norm(ascent.gradient.flatten(1), torch.inf, dim=1)
-            self.zero_gradient = ~((steepness > 0) & (steepness < torch.inf))
+            if self._terms.survivors_only and self.books.standard.keeps == "first":
+                self._dismiss()
+
+    def _end(self, points: Tensor, logits: Tensor, rows: Tensor | None, *, backwards: int, candidates: bool) -> None:
+        """Count, and keep the points for the books, after a query."""
         self._calls += 1
-        if x is not self.x:
-            self._unread.append((here, ascent.logits))
-        if self._live is None:
-            return ascent.gradient
-        return torch.zeros_like(x).index_copy_(0, self._live, ascent.gradient)
+        if rows is None:
+            self.ledger.note(backwards=backwards)
+        else:
+            self.ledger.spend(rows, backwards=backwards)
+        if candidates:
+            self._unread.append((points, logits, self._live if rows is None else rows))
+            if rows is not None and sum(len(p) for p, *_ in self._unread) > _HELD * len(self.x):
+                self._read()
 
-    def judge(self, model: Model, last: Tensor | None) -> Judged:
-        """Look afresh at where each sample ended: at the goal, at the attack's last point, or at a better one before.
+    def _ask(self, model: Model, x: Tensor, rows: Tensor | None, reads: Reads, *, candidates: bool) -> Tensor:
+        self._begin(reads)
+        here = x if rows is not None or self._live is None else x[self._live]
+        logits = self._terms.propagator.logits(model, here)
+        self._end(here, logits, rows, backwards=0, candidates=candidates and x is not self.x)
+        return logits if rows is not None or self._live is None else self._whole(logits)
 
-        `last` (N, ...) is what the attack returned; None where it was cut short, every sample being done.
-        """
-        self._read()
-        self._charge(forwards=1)
-        turned = self._score == torch.inf
-        points = self._best if last is None else torch.where(_over(turned, last), self._best, last)
-        logits = look(model, points)
-        score = _worth(self._aim, logits)
-        regretted = (score < self._score) & ~turned
-        if regretted.any():
-            rows = regretted.nonzero().squeeze(1)
-            points[rows] = self._best[rows]
-            logits[rows] = look(model, points[rows])
-            score = _worth(self._aim, logits)
-            self.forwards[rows] += 1
-        return Judged(points, logits, score)
-
-    def _ascent(self, model: Model, here: Tensor) -> Ascent:
-        if self._clean is None or here is not self.x:
-            return self._live_aim.ascent(model, here)
-        point, logits, rows = self._clean
+    def _slope(self, model: Model, here: Tensor, rows: Tensor | None, loss: Loss | None) -> Ascent:
+        if self._clean is None or here is not self.x or rows is not None:
+            aim = self._live_aim if rows is None else self._aim.select(rows)
+            return self._terms.propagator.ascent(aim, model, here, loss)
+        point, logits, attacked = self._clean
         self._clean = None  # its graph can be used once
-        ascent = self._aim.slope(logits[rows], point)
-        return ascent._replace(gradient=ascent.gradient[rows])
+        self.ledger.forwards -= 1  # this one was charged to the batch
+        found = self._aim.slope(logits[attacked], point, loss=loss)
+        return found._replace(gradient=found.gradient[attacked])
+
+    def _note_steepness(self, gradient: Tensor, rows: Tensor | None) -> None:
+        """Remember for which samples the first gradient gave no direction."""
+        self._steep = True
+        steepness = torch.linalg.vector_norm(gradient.flatten(1), torch.inf, dim=1)
+        flat = ~((steepness > 0) & (steepness < torch.inf))
+        self.zero_gradient[slice(None) if rows is None else rows] = flat
+
+    def _whole(self, logits: Tensor) -> Tensor:
+        """Return logits of all samples: of those that are done, the last ones."""
+        assert self._live is not None
+        return self._logits.index_copy(0, self._live, logits)
 
     def _read(self) -> None:
-        """Enter the points of the last steps in the books: the first one at the goal, or the highest."""
+        """Enter the points of the last queries in the books."""
         if not self._unread:
             return
-        points, logits = zip(*self._unread, strict=True)
+        if len(self._unread) == 1:
+            self.books.enter(*self._unread.pop())
+            return
+        points, logits, rows = zip(*self._unread, strict=True)
         self._unread.clear()
-        scores = _worth(self._live_aim.repeat(len(points)), torch.cat(logits)).view(len(points), -1)  # (steps, n)
-        scores.nan_to_num_(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)  # max would choose NaN
-        score, step = scores.max(dim=0)  # the first of equals
-        known = self._score if self._live is None else self._score[self._live]
-        rows = (score > known).nonzero().squeeze(1)
-        bettered = rows if self._live is None else self._live[rows]
-        # One sample needs no stack of points; it has one best step.
-        best = points[int(step)][rows] if len(step) == 1 else torch.stack(points)[step[rows], rows]
-        self._best.index_copy_(0, bettered, best)
-        self._score.index_copy_(0, bettered, score.index_select(0, rows))
+        everyone = torch.arange(len(self.x), device=self.x.device)
+        named = [everyone if own is None else own for own in rows]
+        self.books.enter(torch.cat(points), torch.cat(logits), torch.cat(named))
 
-    def _dismiss(self, model: Model) -> None:
+    def _dismiss(self) -> None:
         """Let the samples go that have reached the goal, if they are many enough and a fresh forward agrees."""
-        rows = self._rows()
-        done = self._score[rows] == torch.inf
+        rows = self.alive
+        done = self.books.turned[rows]
         turned = rows[done]
         if len(rows) - len(turned) > _WORTHWHILE * len(rows):
             return
-        self._charge()
-        confirmed = self._aim.select(turned).reached(look(model, self._best[turned]))
-        self.forwards[turned] += 1
-        self._score[turned[~confirmed]] = -torch.inf
-        self._live = rows[self._score[rows] < torch.inf]
+        self.ledger.charge(self._live)
+        logits = look(self._terms.model, self.books.points[turned])
+        confirmed = self._aim.select(turned).reached(logits)
+        self.ledger.spend(turned)
+        self.books.strike(turned[~confirmed])
+        self._logits = self._logits.index_copy(0, turned, logits)
+        self._live = rows[~self.books.turned[rows]]
         self._live_aim = self._aim.select(self._live)
         if len(self._live) == 0:
             raise Finished
-
-    def _rows(self) -> Tensor:
-        return torch.arange(len(self.x), device=self.x.device) if self._live is None else self._live
-
-    def _charge(self, *, forwards: int = 0) -> None:
-        """Charge the live samples for the steps since the last time; and every sample for more forwards."""
-        rows = slice(None) if self._live is None else self._live
-        self.forwards[rows] += self._calls - self._charged
-        self.backwards[rows] += self._calls - self._charged
-        self.forwards += forwards
-        self._charged = self._calls
-
-
-def _worth(aim: Untargeted | Targeted, logits: Tensor) -> Tensor:
-    """Return the objective, or infinity where the goal is reached, (N,)."""
-    return aim.objective(logits).masked_fill(aim.reached(logits), torch.inf)
-
-
-def _over(mask: Tensor, like: Tensor) -> Tensor:
-    """Shape (N,) so that it broadcasts over (N, ...)."""
-    return mask.view(-1, *[1] * (like.ndim - 1))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Sequence
 from typing import Final
 
 import torch
@@ -24,13 +25,16 @@ def key(seed: int, sample_id: int, purpose: int) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-def generators(seed: int, sample_ids: Tensor, restart: int) -> list[torch.Generator]:
-    """Return one stream per sample for one restart.
+def generators(seed: int, sample_ids: Tensor, restarts: Sequence[int]) -> list[torch.Generator]:
+    """Return one stream for each sample and the restart that it is in.
 
     Torch's CPU generator looks at 32 bits of its seed, so two in some 10^9 pairs of streams are the same; no matter.
     The streams live on the CPU whatever the device of the samples: a GPU then gets the same noise.
     """
-    return [torch.Generator().manual_seed(key(seed, sample_id, restart)) for sample_id in sample_ids.tolist()]
+    return [
+        torch.Generator().manual_seed(key(seed, sample_id, restart))
+        for sample_id, restart in zip(sample_ids.tolist(), restarts, strict=True)
+    ]
 
 
 def random_targets(seed: int, sample_ids: Tensor, label: Tensor, classes: int) -> Tensor:

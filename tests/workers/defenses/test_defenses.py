@@ -145,8 +145,10 @@ def test_the_model_is_lent(name):
 
 
 @pytest.mark.parametrize(("name", "batches"), [("standard", 1), ("fgsm_adversarial", 2), ("pgd_adversarial", 1)])
-def test_batch_normalisation_does_not_learn_from_crafting(name, batches):
-    """Statistics move with the batches that the loss is taken on, and with none in between."""
+def test_trap_17_batch_normalisation_learns_from_the_loss_and_not_from_crafting(name, batches):
+    """Statistics move with the batches that the loss is taken on, and with none in between; the mode stays."""
     model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(16), nn.Linear(16, 3)).train()
     loss(EVERY[name], model)
     assert model[1].num_batches_tracked == batches
+    assert (model[1].running_mean != 0).all()
+    assert all(module.training for module in model.modules())

@@ -117,5 +117,5 @@ def test_keys_differ_in_every_part():
     keys = [key(seed, sample, purpose) for seed in (0, 1, 2**64 - 1) for sample in (-1, 0, 1) for purpose in (-1, 0, 1)]
     assert len(set(keys)) == len(keys)
     assert all(0 <= k < 2**63 for k in keys)
-    noise = {torch.rand(1, generator=g).item() for g in generators(3, torch.arange(50), 0)}
+    noise = {torch.rand(1, generator=g).item() for g in generators(3, torch.arange(50), [0] * 50)}
     assert len(noise) == 50

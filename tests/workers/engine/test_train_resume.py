@@ -83,7 +83,7 @@ def resumed(digits, defense, optimization, cuts, *, every_s):
 
 @pytest.mark.parametrize("optimization", [ADAM, SGD], ids=["adam", "sgd"])
 @pytest.mark.parametrize("name", DEFENSES)
-def test_cut_off_within_an_epoch(digits, name, optimization):
+def test_trap_09_cut_off_within_an_epoch(digits, name, optimization):
     """A checkpoint after every step; cut off at any of the first ticks, and thrice in one training."""
     alone = train(model(), digits, EVERY[name], optimization, seed=5)
     expected = save(alone.model), alone.history
