@@ -21,4 +21,4 @@ def fgsm(model: Model, x: Tensor, goal: Goal, ball: Ball) -> Tensor:
     Differs from the paper in: the result is clipped to [0, 1], as in arXiv:1607.02533; the paper does not clip.
     """
     g = goal.gradient(model, x)
-    return ball.around(x).project(x.add(ball.steepest(g), alpha=ball.epsilon))
+    return ball.around(x).project(x + ball.radius(x) * ball.steepest(g))

@@ -74,7 +74,7 @@ def test_succeeds_just_beyond_the_true_distance_and_fails_just_below_it(make_ora
         if (loss, goal) != ("dlr", "random")
     ],
 )
-@pytest.mark.parametrize("norm", BALLS)
+@pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_pgd_succeeds_with_every_loss(make_oracle, loss, norm, goal):
     """Cross-entropy, margin and DLR, with a target and without; DLR's target is the runner-up (see `dlr_targeted`)."""
     oracle = make_oracle(8)
@@ -111,7 +111,7 @@ def highest(w, x, epsilon, norm):
 
 
 @pytest.mark.parametrize("targeted", [True, False])
-@pytest.mark.parametrize("norm", BALLS)
+@pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("name", ["fgsm", "bim", "iterative_least_likely", "pgd"])
 def test_reaches_the_exact_optimum_of_a_linear_model_inside_the_box(name, norm, targeted):
     """Pixels at exactly 0 and 1 included: no point of ball and box has a higher objective.
