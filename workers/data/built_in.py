@@ -3,6 +3,7 @@
     mnist10k   workers/data/mnist10k.npz; see mnist10k.md beside it. Digest: SHA-256 of that file.
     digits     scikit-learn's `load_digits`. Digest: SHA-256 of its pictures as uint8 in [0, 16] followed by its
                labels as int64, both in C order and little-endian.
+    imagenet20 pictures of the package foolbox (extra `imagenet`); see imagenet20.py.
 
 Figures on these subsets are not figures on full MNIST.
 """
@@ -17,6 +18,7 @@ from importlib import resources
 import numpy as np
 import torch
 
+from workers.data import imagenet20
 from workers.data.dataset import Dataset, DatasetInfo, SplitInfo
 from workers.failures import Rejected
 
@@ -49,6 +51,7 @@ BUILT_IN = {
             "optical recognition set), as scikit-learn's load_digits ships them.",
             licence="CC BY 4.0",
         ),
+        imagenet20.INFO,
     )
 }
 
@@ -60,7 +63,7 @@ def builtin(name: str, split: str) -> Dataset:
     splits = BUILT_IN[name].splits
     if split not in splits:
         raise Rejected("UNKNOWN_SPLIT", f"{name} has no split {split!r}; it has {', '.join(splits)}")
-    train = splits["train"].count
+    train = splits["train"].count if "train" in splits else 0
     whole = _READERS[name]()
     return whole.select(0, train) if split == "train" else whole.select(train)
 
@@ -84,7 +87,12 @@ def _digits() -> Dataset:
     return Dataset(torch.from_numpy(x).float().div_(16).unsqueeze(1), torch.from_numpy(y), classes=10)
 
 
-_READERS = {"mnist10k": _mnist10k, "digits": _digits}
+@functools.cache
+def _imagenet20() -> Dataset:
+    return imagenet20.read()
+
+
+_READERS = {"mnist10k": _mnist10k, "digits": _digits, "imagenet20": _imagenet20}
 
 
 def _check_digest(name: str, digest: str) -> None:

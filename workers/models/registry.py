@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from workers.failures import Rejected
-from workers.models import small, torchvision_nets
+from workers.models import efficientnet_lite, small, torchvision_nets
+from workers.models.classical import FITTED
 from workers.models.classifier import Classifier
 from workers.models.signature import Signature
 
@@ -38,6 +39,11 @@ def _at_least(minimum: int) -> Callable[[int, int], tuple[int, int]]:
 
 
 _OWN = (
+    Architecture(
+        "efficientnet_lite0",
+        efficientnet_lite.efficientnet_lite0,
+        lambda _height, _width: (efficientnet_lite.SIDE, efficientnet_lite.SIDE),
+    ),
     Architecture("madry_cnn", small.madry_cnn, _at_least(1)),
     Architecture("mlp", small.mlp, _at_least(1)),
     Architecture("softmax_regression", small.softmax_regression, _at_least(1)),
@@ -57,12 +63,20 @@ def architecture(name: str) -> Architecture:
     """The architecture of that name; torchvision is imported only for a name that is not our own."""
     if name in OWN:
         return OWN[name]
+    if name in FITTED:
+        raise Rejected("NOT_TRAINED", f"a {name} is not trained from fresh weights but fitted; upload one")
     known = architectures()
     if name not in known:
         close = difflib.get_close_matches(name, known, n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else "the catalog lists those there are"
         raise Rejected("UNKNOWN_ARCHITECTURE", f"there is no architecture {name!r}; {hint}")
     return known[name]
+
+
+def fitted(signature: Signature, tensors: Mapping[str, Tensor]) -> Classifier:
+    """The model of an architecture in `FITTED`, whose sizes stand in its tensors; they become the model's."""
+    network = FITTED[signature.architecture](signature.input_shape, signature.classes, tensors)
+    return Classifier(signature, network, signature.input_shape[1:]).eval()
 
 
 def _of_torchvision(name: str) -> Architecture:

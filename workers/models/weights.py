@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from workers.failures import Rejected
+from workers.models.classical import FITTED
 from workers.models.classifier import Classifier
-from workers.models.registry import architecture
+from workers.models.registry import architecture, fitted
 from workers.models.signature import Signature
 
 _MAX_PARAMETERS = 10**9
@@ -46,14 +47,20 @@ def load(data: bytes, signature: Signature) -> Classifier:
         tensors: dict[str, Tensor] = safetensors.torch.load(data)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise Rejected("MALFORMED_SAFETENSORS", f"the weights are not a safetensors file: {error}") from error
-    model = skeleton(signature)
-    expected = model.network.state_dict()
-    _check_fit(tensors, expected)
-    _check_values(tensors, expected)
     # Cloned into memory of torch's own alignment, so that the same weights take the same code paths.
     state = {name: tensor.clone() for name, tensor in tensors.items()}
-    model.network.load_state_dict(state, strict=True, assign=True)
+    model = fitted(signature, state) if signature.architecture in FITTED else _trained(signature, state)
     _check_answer(_laid_out(model))
+    return model
+
+
+def _trained(signature: Signature, state: dict[str, Tensor]) -> Classifier:
+    """The model whose shapes are the architecture's."""
+    model = skeleton(signature)
+    expected = model.network.state_dict()
+    _check_fit(state, expected)
+    _check_values(state, expected)
+    model.network.load_state_dict(state, strict=True, assign=True)
     return model
 
 
