@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 # Fits the message limit that gRPC clients have unless they set another.
 CHUNK_BYTES = 1 << 20
@@ -44,6 +44,22 @@ def chunk_digest(data: bytes | memoryview) -> bytes:
 def chunk_count(size_bytes: int) -> int:
     """How many chunks hold so many bytes."""
     return -(-size_bytes // CHUNK_BYTES)
+
+
+def rechunked(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """The chunks of what some parts are when they are put together, holding no more than a part and a chunk."""
+    held = bytearray()
+    for part in parts:
+        view = memoryview(part)
+        while len(view) > 0:
+            taken = view[: CHUNK_BYTES - len(held)]
+            held += taken
+            view = view[len(taken) :]
+            if len(held) == CHUNK_BYTES:
+                yield bytes(held)
+                held.clear()
+    if held:
+        yield bytes(held)
 
 
 def chunks(data: memoryview) -> Iterator[memoryview]:

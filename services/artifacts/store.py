@@ -6,13 +6,15 @@ be seen is whole. Every chunk that is read is compared with its digest. Every me
 
 from __future__ import annotations
 
+import hashlib
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from services.artifacts import calls
 from services.artifacts.aio import AsyncArtifactStore
 from services.artifacts.calls import ArtifactInfo
-from services.artifacts.digest import chunk_digest, chunks, sha256_hex
+from services.artifacts.digest import chunk_digest, chunks, rechunked, sha256_hex
 from services.connection import Redis, translated
 from services.errors import NotFound, Unavailable
 from services.settings import StoreSettings
@@ -21,6 +23,8 @@ __all__ = ["ArtifactInfo", "ArtifactStore", "AsyncArtifactStore"]
 
 # A put that has not come to its end by then never will.
 STAGED_MS = 3_600_000
+# Stands for a digest that is not known yet where only the size is checked.
+EMPTY_SHA256 = sha256_hex(b"")
 
 
 class ArtifactStore:
@@ -54,17 +58,40 @@ class ArtifactStore:
             self._send(tenant, view, sha256, media_type, self._ttl_ms(ttl_s))
         return sha256
 
+    def put_parts(
+        self,
+        tenant: str,
+        parts: Iterable[bytes],
+        media_type: str = "application/octet-stream",
+        ttl_s: float | None = None,
+    ) -> tuple[str, int]:
+        """Keep what `parts` yields, one after the other, and return digest and size; no more than a chunk is held here.
+
+        Raises as `put` does; where `parts` raises, nothing is kept, and what was sent lapses.
+        """
+        upload_id, whole, size, digests = uuid.uuid4().hex, hashlib.sha256(), 0, b""
+        for index, chunk in enumerate(rechunked(parts)):
+            size += len(chunk)
+            calls.check_declared(EMPTY_SHA256, size, media_type, self._settings.max_artifact_bytes)
+            self._execute(("SET", calls.staged_key(tenant, upload_id, index), chunk, "PX", STAGED_MS))
+            whole.update(chunk)
+            digests += chunk_digest(chunk)
+        sha256 = whole.hexdigest()
+        calls.check_declared(sha256, size, media_type, self._settings.max_artifact_bytes)
+        self._seal(tenant, upload_id, (sha256, size, media_type, digests, self._ttl_ms(ttl_s)))
+        return sha256, size
+
     def _send(self, tenant: str, view: memoryview, sha256: str, media_type: str, ttl_ms: int) -> None:
         upload_id = uuid.uuid4().hex
         digests = b""
         for index, chunk in enumerate(chunks(view)):
             self._execute(("SET", calls.staged_key(tenant, upload_id, index), chunk, "PX", STAGED_MS))
             digests += chunk_digest(chunk)
-        sealed = self._execute(
-            calls.function("artifact_seal", tenant, upload_id, sha256, len(view), media_type, digests, ttl_ms)
-        )
-        if sealed == b"INCOMPLETE":
-            raise Unavailable(f"the chunks of {sha256} lapsed before all of them were sent; put it again")
+        self._seal(tenant, upload_id, (sha256, len(view), media_type, digests, ttl_ms))
+
+    def _seal(self, tenant: str, upload_id: str, what: tuple[Any, ...]) -> None:
+        if self._execute(calls.function("artifact_seal", tenant, upload_id, *what)) == b"INCOMPLETE":
+            raise Unavailable(f"the chunks of {what[0]} lapsed before all of them were sent; put it again")
 
     def get(self, tenant: str, sha256: str) -> bytes:
         """All bytes of an artifact. NotFound, DataLoss."""

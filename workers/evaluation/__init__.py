@@ -8,17 +8,21 @@ inputs    what `summary` has to be told about models, data and attacks   (filled
 
 from __future__ import annotations
 
-from workers.evaluation.inputs import DataInfo, ModelInfo, RunInfo, SummaryInput
+from workers.evaluation.adversarial import AdversarialFile
+from workers.evaluation.inputs import DataInfo, Knowledge, ModelInfo, RunInfo, SummaryInput
 from workers.evaluation.proof import Claim, examine
 from workers.evaluation.proportions import Proportion
 from workers.evaluation.rows import Row
-from workers.evaluation.shard import CleanPart, Shard, ShardRun, pack, pictures_in, shard_stats, unpack
+from workers.evaluation.shard import CleanPart, Shard, ShardRun, lean, pack, pictures_in, shard_stats, unpack
 from workers.evaluation.summary import Summary, summarize
+from workers.evaluation.worst import within
 
 __all__ = [
+    "AdversarialFile",
     "Claim",
     "CleanPart",
     "DataInfo",
+    "Knowledge",
     "ModelInfo",
     "Proportion",
     "Row",
@@ -28,9 +32,11 @@ __all__ = [
     "Summary",
     "SummaryInput",
     "examine",
+    "lean",
     "pack",
     "pictures_in",
     "shard_stats",
     "summarize",
     "unpack",
+    "within",
 ]

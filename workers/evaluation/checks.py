@@ -8,17 +8,24 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from workers.evaluation import words
+from workers.evaluation.finding import (
+    CARLINI_WAGNER,
+    EVALUATING,
+    OBFUSCATED_GRADIENTS,
+    Finding,
+    figures,
+    more,
+    plain,
+    told,
+    who,
+)
 from workers.evaluation.inputs import ModelInfo, RunInfo, SummaryInput
+from workers.evaluation.masking import black_box_better, single_step_better
+from workers.evaluation.merge import ModelSamples
 from workers.evaluation.proof import KINDS
 from workers.evaluation.rows import Row
-
-CARLINI_WAGNER = ("1608.04644", "Carlini, Wagner 2016")
-OBFUSCATED_GRADIENTS = ("1802.00420", "Athalye, Carlini, Wagner 2018")
-EVALUATING = ("1902.06705", "Carlini, Athalye, Papernot and others 2019")
 
 SATURATED = 0.05
 """Share of samples without a gradient from which on saturation is suspected."""
@@ -27,23 +34,18 @@ WIDE = 1000
 """Samples below which the interval is called wide: half its width is 3 points at most from here on."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One warning: `level` orders and colours it; `papers` are (arXiv id, citation) that it leans on."""
+def findings(given: SummaryInput, rows: Sequence[Row], samples: Sequence[ModelSamples]) -> list[Finding]:
+    """Return every finding, errors first, then what concerns single models, then what holds for the whole.
 
-    level: Literal["error", "caution", "note"]
-    text: str
-    papers: tuple[tuple[str, str], ...] = ()
-
-
-def findings(given: SummaryInput, rows: Sequence[Row]) -> list[Finding]:
-    """Return every finding, errors first, then what concerns single models, then what holds for the whole."""
+    `samples` are the per-sample results of each model, in the order of the job.
+    """
     runs = {run.key: run for run in given.runs}
     found: list[Finding] = []
-    for model in given.models:
+    for model, one in zip(given.models, samples, strict=True):
         own = [row for row in rows if row.model == model.name and row.run]
-        for check in (_violations, _masked, _not_falling, _saturated, _distilled, _single_step_trained):
+        for check in (_violations, single_step_better, _not_falling, _saturated, _distilled, _single_step_trained):
             found.extend(check(model, own, runs))
+        found.extend(black_box_better(model, one, given.runs))
     found.extend(_whole(given))
     order = {"error": 0, "caution": 1, "note": 2}
     return sorted(dict.fromkeys(found), key=lambda finding: order[finding.level])
@@ -70,9 +72,8 @@ def _whole(given: SummaryInput) -> Iterator[Finding]:
     if given.runs:
         yield Finding(
             "note",
-            "Non-adaptive evaluation; upper bound on robustness. The attacks know the weights and follow the gradient, "
-            "but none was designed against a model's particular defense. A stronger attack can only lower these "
-            "accuracies.",
+            "Non-adaptive evaluation; upper bound on robustness. None of the attacks was designed against a model's "
+            "particular defense. A stronger attack can only lower these accuracies.",
             (EVALUATING,),
         )
 
@@ -80,50 +81,38 @@ def _whole(given: SummaryInput) -> Iterator[Finding]:
 def _violations(model: ModelInfo, rows: Sequence[Row], runs: Mapping[str, RunInfo]) -> Iterator[Finding]:
     broken = [row for row in rows if row.violations]
     if broken:
-        where = f"{_attack(broken[0], runs)}{f' and {len(broken) - 1} more rows' if broken[1:] else ''}"
+        where = f"{told(runs[broken[0].run])}{f' and {len(broken) - 1} more rows' if broken[1:] else ''}"
         kinds = {kind: sum(row.violations_by_kind.get(kind, 0) for row in broken) for kind in KINDS}
-        told = ", ".join(f"{kind} {words.count(count)}" for kind, count in kinds.items() if count)
+        listed = ", ".join(f"{kind} {words.count(count)}" for kind, count in kinds.items() if count)
         yield Finding(
             "error",
-            f"{_who(model)}: {words.count(sum(kinds.values()))} times an adversarial example was not what it must be "
-            f"when all were checked again ({told}; {where}). These rows are not sound; please report it.",
-        )
-
-
-def _masked(model: ModelInfo, rows: Sequence[Row], runs: Mapping[str, RunInfo]) -> Iterator[Finding]:
-    """Name the single-step attack that beats an iterated one with at least its radius by most."""
-    pairs = [
-        (iterated.robust_accuracy.value - single.robust_accuracy.value, single, iterated)
-        for single, iterated in itertools.product(rows, rows)
-        if _weaker(runs[single.run], runs[iterated.run]) and _more(iterated, single)
-    ]
-    if pairs:
-        _, single, iterated = max(pairs, key=lambda pair: pair[0])
-        yield Finding(
-            "caution",
-            f"{_who(model)}: a single step does better than an iterated attack ({_figures([single, iterated], runs)}). "
-            "The gradients are probably masked: the accuracy under the iterated attack says little.",
-            (OBFUSCATED_GRADIENTS,),
+            f"{who(model)}: {words.count(sum(kinds.values()))} times an adversarial example was not what it must be "
+            f"when all were checked again ({listed}; {where}). These rows are not sound; please report it.",
         )
 
 
 def _not_falling(model: ModelInfo, rows: Sequence[Row], runs: Mapping[str, RunInfo]) -> Iterator[Finding]:
-    """Name the pair of radii where accuracy rises most: a larger ball holds the smaller one, so it can't."""
+    """Name the pair of radii where accuracy rises most: a larger ball holds the smaller one, so it can't.
+
+    Left out: attacks that look for the shortest perturbation, whose radius is none that they search, and those that see
+    labels only, which begin wherever chance has it.
+    """
     families: dict[tuple[object, ...], list[Row]] = {}
     for row in rows:
-        families.setdefault(_family(runs[row.run]), []).append(row)
+        if not runs[row.run].minimum and runs[row.run].knowledge != "labels":
+            families.setdefault(_family(runs[row.run]), []).append(row)
     pairs: list[tuple[Row, Row]] = []
     for family in families.values():
         points = sorted(family, key=lambda row: row.epsilon)
         rising = itertools.combinations(points, 2)
-        pairs += [(low, high) for low, high in rising if low.epsilon < high.epsilon and _more(high, low)]
+        pairs += [(low, high) for low, high in rising if low.epsilon < high.epsilon and more(high, low)]
         if _flat(points[0], points[-1], 1 / model.classes):
             pairs.append((points[0], points[-1]))
     if pairs:
         low, high = max(pairs, key=lambda pair: pair[1].robust_accuracy.value - pair[0].robust_accuracy.value)
         yield Finding(
             "caution",
-            f"{_who(model)}: accuracy does not fall as epsilon grows ({_figures([low, high], runs)}). A larger ball "
+            f"{who(model)}: accuracy does not fall as epsilon grows ({figures([low, high], runs)}). A larger ball "
             "contains the smaller one, so the attack fails to find what is there: more steps, restarts or another loss "
             "are needed.",
             (OBFUSCATED_GRADIENTS,),
@@ -138,11 +127,12 @@ def _flat(first: Row, last: Row, chance: float) -> bool:
 
 
 def _saturated(model: ModelInfo, rows: Sequence[Row], runs: Mapping[str, RunInfo]) -> Iterator[Finding]:
-    worst = max(rows, key=lambda row: row.zero_gradient, default=None)
+    following = [row for row in rows if runs[row.run].knowledge == "gradients"]
+    worst = max(following, key=lambda row: row.zero_gradient, default=None)
     if worst is not None and worst.zero_gradient > SATURATED:
         yield Finding(
             "caution",
-            f"{_who(model)}: the gradient that {_attack(worst, runs)} follows is exactly zero on "
+            f"{who(model)}: the gradient that {told(runs[worst.run])} follows is exactly zero on "
             f"{words.percent(worst.zero_gradient)} of the samples: the output is saturated. Defensive distillation "
             "hides gradients in this way; this is not robustness: attack it with the margin loss (PGD, loss margin).",
             (CARLINI_WAGNER,),
@@ -153,12 +143,12 @@ def _distilled(model: ModelInfo, rows: Sequence[Row], runs: Mapping[str, RunInfo
     """Say what a distilled model's FGSM figure is worth, with the margin loss beside it (arXiv:1608.04644)."""
     if model.defense == "distillation" and rows:
         text = (
-            f"{_who(model)} was trained with defensive distillation. A lower success of FGSM against it is not "
+            f"{who(model)} was trained with defensive distillation. A lower success of FGSM against it is not "
             "robustness: distillation makes the gradients small, and the perturbations that fool the model are still "
             "there. "
         )
-        margin = [row for row in rows if runs[row.run].unsaturated]
-        otherwise = "No attack with the margin loss was run: run PGD with loss margin to see them."
+        margin = [row for row in rows if runs[row.run].unsaturated and plain(runs[row.run])]
+        otherwise = _shortest(rows, runs)
         yield Finding("caution", text + _beside(rows, margin, runs, otherwise), (CARLINI_WAGNER,))
 
 
@@ -166,10 +156,10 @@ def _single_step_trained(model: ModelInfo, rows: Sequence[Row], runs: Mapping[st
     """Put an iterated attack beside FGSM where the model was trained on FGSM."""
     if model.defense == "fgsm_adversarial" and rows:
         text = (
-            f"{_who(model)} was trained on FGSM examples. Such a model often withstands FGSM alone, because it has "
+            f"{who(model)} was trained on FGSM examples. Such a model often withstands FGSM alone, because it has "
             "learned to hide its gradient: read the iterated attack beside it. "
         )
-        iterated = [row for row in rows if runs[row.run].steps > 1]
+        iterated = [row for row in rows if runs[row.run].steps > 1 and plain(runs[row.run])]
         otherwise = "No iterated attack was run: run PGD before trusting the figure."
         yield Finding("caution", text + _beside(rows, iterated, runs, otherwise), (OBFUSCATED_GRADIENTS,))
 
@@ -179,8 +169,20 @@ def _beside(rows: Sequence[Row], telling: Sequence[Row], runs: Mapping[str, RunI
     strongest = _strongest(telling, runs)
     if strongest is None:
         return otherwise
-    single = _strongest([row for row in rows if runs[row.run].steps == 1], runs)
-    return f"Measured: {_figures([row for row in (single, strongest) if row is not None], runs)}."
+    single = _strongest([row for row in rows if runs[row.run].steps == 1 and plain(runs[row.run])], runs)
+    return f"Measured: {figures([row for row in (single, strongest) if row is not None], runs)}."
+
+
+def _shortest(rows: Sequence[Row], runs: Mapping[str, RunInfo]) -> str:
+    """Say how short the perturbations are that an attack without a limit found on unsaturated values."""
+    free = [row for row in rows if runs[row.run].minimum and runs[row.run].unsaturated and row.success_rate.count]
+    if not free:
+        return "No attack with the margin loss was run: run PGD with loss margin to see them."
+    most = max(free, key=lambda row: row.success_rate.value)
+    return (
+        f"Measured: {told(runs[most.run])} turns {words.share(most.success_rate)}, at a median distance of "
+        f"{words.distance(most.median_distance)}."
+    )
 
 
 def _strongest(rows: Sequence[Row], runs: Mapping[str, RunInfo]) -> Row | None:
@@ -189,34 +191,6 @@ def _strongest(rows: Sequence[Row], runs: Mapping[str, RunInfo]) -> Row | None:
     return min(untargeted, key=lambda row: (row.curve, row.robust_accuracy.value), default=None)
 
 
-def _figures(rows: Sequence[Row], runs: Mapping[str, RunInfo]) -> str:
-    return ", ".join(f"{_attack(row, runs)} leaves {words.share(row.robust_accuracy)}" for row in rows)
-
-
-def _weaker(single: RunInfo, iterated: RunInfo) -> bool:
-    comparable = single.norm == iterated.norm and not (single.targeted or iterated.targeted)
-    return comparable and single.steps == 1 < iterated.steps and single.epsilon <= iterated.epsilon
-
-
-def _more(row: Row, other: Row) -> bool:
-    return row.robust_accuracy.count - other.robust_accuracy.count > _slack(row)
-
-
-def _slack(row: Row) -> float:
-    """Return the number of samples that may differ by chance: one, and half a point."""
-    return max(1.0, 0.005 * row.n)
-
-
 def _family(run: RunInfo) -> tuple[object, ...]:
     kept = tuple((k, v) for k, v in run.parameters.items() if k not in {"epsilon", "step_size", "steps"})
     return (run.attack, run.norm, run.goal, run.goal_label, run.curve, kept)
-
-
-def _who(model: ModelInfo) -> str:
-    return words.short(model.name)
-
-
-def _attack(row: Row, runs: Mapping[str, RunInfo]) -> str:
-    run = runs[row.run]
-    loss = " with the margin loss" if "margin" in str(run.parameters.get("loss", "")).lower() else ""
-    return f"{words.attack_name(run.attack)}{loss} at {words.NORMS[run.norm]} {words.radius(run.norm, run.epsilon)}"

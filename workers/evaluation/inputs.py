@@ -8,9 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
+
+from workers.evaluation.shard import Shard
 
 Parameter = float | int | bool | str
+Norm = Literal["linf", "l2", "l1", "l0"]
+Knowledge = Literal["gradients", "scores", "labels"]
+
+NO_LIMIT: Final = {"linf": 1.0, "l2": 1000.0, "l1": 1000.0, "l0": 1_000_000.0}
+"""The radius of each norm that stands for none, as in the contract."""
+
+_UNSATURATED: Final = frozenset({"auto_attack", "carlini_wagner", "deepfool", "ead", "fab", "fmn"})
+"""Attacks that climb differences of logits, whatever their parameters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +74,15 @@ class RunInfo:
     attack: as the field of `Attack` is named, e.g. "pgd". title: its title in the contract.
     parameters: every parameter, resolved, under its proto name, without norm; e.g. {"epsilon": 0.3, "steps": 40,
         "loss": "margin"}. `steps` tells iterated attacks (more than 1) from single steps (1, or no such parameter);
-        a `loss` that contains "margin" or "dlr" (either case, with or without "LOSS_") is free of saturation.
-    norm: "linf" or "l2". epsilon: radius, in [0, 1] pixel units for linf, Euclidean length for l2.
+        a `loss` that contains "margin", "dlr" or "rescaled" (either case, with or without "LOSS_") is free of
+        saturation.
+    norm: what epsilon and every distance is measured in. epsilon: radius, in [0, 1] pixel units for linf, Euclidean
+        length for l2, sum of absolute changes for l1, changed components for l0; `NO_LIMIT` of the norm for none.
     goal: the goal that the engine judged `success` by. "untargeted" is judged on every sample, a sample that is wrong
         clean counting as broken (and left alone by the engine); any other on the samples marked `attacked`.
     goal_label: the class, for goal "label".
+    knowledge: what the attack asks the model for; "gradients": it has the model itself.
+    minimum: it looks for the shortest perturbation; epsilon is only the largest one that counts.
     curve: index of the epsilon curve that this run is a point of; None for a run of the table.
     paper, citation, formula: from the contract's `method` option.
     """
@@ -77,14 +91,21 @@ class RunInfo:
     attack: str
     title: str
     parameters: Mapping[str, Parameter]
-    norm: Literal["linf", "l2"]
+    norm: Norm
     epsilon: float
-    goal: Literal["untargeted", "label", "random", "least_likely"] = "untargeted"
+    goal: Literal["untargeted", "label", "random", "least_likely", "each"] = "untargeted"
     goal_label: int | None = None
     curve: int | None = None
     paper: str = ""
     citation: str = ""
     formula: str = ""
+    knowledge: Knowledge = "gradients"
+    minimum: bool = False
+
+    @property
+    def no_limit(self) -> bool:
+        """Whether any perturbation counts, however long."""
+        return self.minimum and self.epsilon >= NO_LIMIT[self.norm]
 
     @property
     def targeted(self) -> bool:
@@ -100,7 +121,7 @@ class RunInfo:
     def unsaturated(self) -> bool:
         """Whether its loss keeps a gradient where the logits saturate."""
         loss = str(self.parameters.get("loss", "")).lower()
-        return "margin" in loss or "dlr" in loss
+        return self.attack in _UNSATURATED or any(name in loss for name in ("margin", "dlr", "rescaled"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +131,7 @@ class SummaryInput:
     kind: "attack" (one model, one run; gives the adversarial file), "evaluation", or "training" (its final judgement;
         `runs` may be empty).
     models, data, runs: as above; runs in the order of the spec, the table first, then the curves.
-    shards: the packed shards in unit order: unit u is model u // S, shard u % S of the selection, S shards a model.
+    shards: in unit order, perhaps lean (`shard.lean`): unit u is model u // S, shard u % S of the selection, S a model.
     stats: one of `shard_stats` for each shard, in the same order (read back from JSON).
     seed: of the job. job: `jobs/{job}`. title: the client's words for it, or "".
     provenance: what else the bytes depend on, e.g. {"torch": "2.13.0", "device": "cpu", "threads": "1"}.
@@ -121,7 +142,7 @@ class SummaryInput:
     models: Sequence[ModelInfo]
     data: DataInfo
     runs: Sequence[RunInfo]
-    shards: Sequence[bytes]
+    shards: Sequence[Shard]
     stats: Sequence[Mapping[str, Any]]
     seed: int
     job: str

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from workers.evaluation.inputs import SummaryInput
 from workers.evaluation.proof import added
-from workers.evaluation.shard import CleanPart, Shard, ShardRun, unpack
+from workers.evaluation.shard import CleanPart, Shard, ShardRun
 from workers.failures import Rejected
 
 _PER_SAMPLE = (
@@ -48,7 +48,7 @@ def merge(given: SummaryInput) -> list[ModelSamples]:
         raise ValueError(f"{shards} shards and {len(given.stats)} stats don't divide among {models} models")
     each = shards // models
     return [
-        _merge_model(given, [unpack(data) for data in given.shards[start : start + each]], given.stats[start:][:each])
+        _merge_model(given, given.shards[start : start + each], given.stats[start:][:each])
         for start in range(0, shards, each)
     ]
 

@@ -19,7 +19,7 @@ from workers.evaluation.proof import KINDS
 from workers.evaluation.proportions import wilson
 from workers.evaluation.rows import CLEAN, WORST_CASE, Row
 from workers.evaluation.shard import ShardRun
-from workers.evaluation.worst import worst_groups, worst_run
+from workers.evaluation.worst import Group, within, worst_groups, worst_run
 
 
 def rows_of(model: ModelInfo, samples: ModelSamples, runs: Sequence[RunInfo]) -> list[Row]:
@@ -56,6 +56,7 @@ def _run_row(model: ModelInfo, samples: ModelSamples, info: RunInfo) -> Row:
     row = _row(model, samples, samples.runs[info.key], targeted=info.targeted)
     return replace(
         row,
+        queries=0 if info.knowledge == "gradients" else row.forwards,
         attack=info.attack,
         epsilon=info.epsilon,
         norm=info.norm,
@@ -65,14 +66,15 @@ def _run_row(model: ModelInfo, samples: ModelSamples, info: RunInfo) -> Row:
     )
 
 
-def _worst_row(model: ModelInfo, samples: ModelSamples, group: Sequence[RunInfo]) -> Row:
-    runs = [samples.runs[info.key] for info in group]
-    row = _row(model, samples, worst_run(runs), targeted=False)
+def _worst_row(model: ModelInfo, samples: ModelSamples, group: Group) -> Row:
+    told = [(info, samples.runs[info.key]) for info in group.runs]
+    runs = [within(run, group.epsilon) if info.minimum else run for info, run in told]
+    row = _row(model, samples, worst_run(runs, nearest=group.no_limit), targeted=False)
     return replace(
         row,
         attack=WORST_CASE,
-        epsilon=group[-1].epsilon,
-        norm=group[-1].norm,
+        epsilon=group.epsilon,
+        norm=group.norm,
         seconds=sum(samples.seconds[run.key] for run in runs),
         worst_of=tuple(run.key for run in runs),
     )
@@ -97,6 +99,7 @@ def _row(model: ModelInfo, samples: ModelSamples, run: ShardRun, *, targeted: bo
         success_rate=wilson(_count(turned & right), was_right),
         mean_confidence=_mean(run.confidence[turned]),
         mean_distance=_mean(distance),
+        median_distance=float(distance.quantile(0.5)) if len(distance) else 0.0,
         max_distance=float(distance.max()) if len(distance) else 0.0,
         class_robust_accuracy=_by_class(robust, judged, label, model.classes),
         forwards=_count(run.forwards),

@@ -1,7 +1,7 @@
 """The check of every adversarial example against the data it claims to come from, made before its bytes are kept.
 
     ball     |x_adv - x| in the run's norm is at most epsilon, computed in float64 from the float32 bytes; the slack is
-             `threats.TOLERANCE`, as the attack's own arithmetic is float32
+             `threats.TOLERANCE`, as the attack's own arithmetic is float32; L0 counts the values that differ by more
     box      every pixel is in [0, 1], without slack
     label    the label that is kept is the dataset's
     dtype    examples are float32, labels and indices int64
@@ -14,7 +14,7 @@ A sample may fail in several ways, and counts once in each. A sound result has 0
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,6 +30,14 @@ KINDS: Final = ("ball", "box", "label", "dtype", "finite", "index")
 NONE: Final = (0,) * len(KINDS)
 """The counts of a sound result."""
 
+# The length of a change (N, D) in each norm, (N,).
+_LENGTHS: Final[Mapping[str, Callable[[Tensor], Tensor]]] = {
+    "linf": lambda change: change.abs().amax(dim=1),
+    "l2": lambda change: torch.linalg.vector_norm(change, dim=1),
+    "l1": lambda change: change.abs().sum(dim=1),
+    "l0": lambda change: (change.abs() > TOLERANCE).sum(dim=1).double(),
+}
+
 # Pixels of one piece: what is compared in float64 at any time, 1 MiB.
 _AT_ONCE: Final = 2**17
 
@@ -41,7 +49,7 @@ class Claim:
     x_adv: Tensor  # (N, C, H, W)
     label: Tensor  # (N,)
     index: Tensor  # (N,)
-    norm: str  # "linf" or "l2"
+    norm: str  # "linf", "l2", "l1" or "l0"
     epsilon: float
 
 
@@ -83,7 +91,5 @@ def _geometry(kept: Tensor, data: Dataset, claim: Claim, rows: slice) -> tuple[T
     low, high = point.aminmax(dim=1)  # both NaN where any pixel is
     finite = low.isfinite() & high.isfinite()
     change = point.double() - data.pixels(rows).flatten(1)  # float32 is taken to float64 first
-    linf = claim.norm == "linf"
-    distance = change.abs_().amax(dim=1) if linf else torch.linalg.vector_norm(change, dim=1)
-    ball = distance > claim.epsilon + TOLERANCE * max(1.0, claim.epsilon)
+    ball = _LENGTHS[claim.norm](change) > claim.epsilon + TOLERANCE * max(1.0, claim.epsilon)
     return ball & finite, ((low < 0) | (high > 1)) & finite, ~finite

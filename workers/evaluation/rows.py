@@ -18,10 +18,11 @@ WORST_CASE = "worst_case"
 class Row:
     """Field by field `sparring.v1.ResultRow`, but for those named here.
 
-    norm: "linf", "l2", or "" for clean. run: key of the run, "" for clean and worst case; tells which attack's
-    parameters the row carries. worst_of: keys of the runs that a worst case is taken over.
+    norm: "linf", "l2", "l1", "l0", or "" for clean. run: key of the run, "" for clean and worst case; tells which
+    attack's parameters the row carries. worst_of: keys of the runs that a worst case is taken over.
     class_robust_accuracy: None for a class without samples. zero_gradient: share of the attacked samples on which
-    the loss gradient was exactly zero. violations_by_kind: `violations` taken apart, kinds of `proof.KINDS` without
+    the loss gradient was exactly zero. queries: forward passes of an attack that asks for nothing but scores or labels,
+    0 for any other. violations_by_kind: `violations` taken apart, kinds of `proof.KINDS` without
     any left out.
     Means over no samples are 0; `success_rate.count` tells.
     """
@@ -37,6 +38,7 @@ class Row:
     success_rate: Proportion
     mean_confidence: float
     mean_distance: float
+    median_distance: float
     max_distance: float
     class_robust_accuracy: tuple[float | None, ...]
     forwards: int
@@ -47,4 +49,5 @@ class Row:
     run: str = ""
     worst_of: tuple[str, ...] = ()
     zero_gradient: float = 0.0
+    queries: int = 0
     violations_by_kind: Mapping[str, int] = field(default_factory=dict)

@@ -15,7 +15,7 @@ Seconds are not in it: they travel in the stats, which no digest covers.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -109,6 +109,17 @@ def unpack(data: bytes) -> Shard:
         parts.setdefault(part, {})[field_name] = tensor
     clean = CleanPart(**parts.pop("clean"))
     return Shard(clean, tuple(_run(part.removeprefix("run/"), tensors) for part, tensors in sorted(parts.items())))
+
+
+def lean(shard: Shard, pictures: int = PICTURES) -> Shard:
+    """Return a shard with the first so many pictures of it only; the rest is a few numbers for each sample."""
+    clean = replace(shard.clean, x=_first(shard.clean.x, pictures))
+    return Shard(clean, tuple(replace(run, x_adv=_first(run.x_adv, pictures)) for run in shard.runs))
+
+
+def _first(tensor: Tensor | None, count: int) -> Tensor | None:
+    # A copy, or the whole tensor would be kept in memory behind its part.
+    return None if tensor is None else tensor[:count].clone()
 
 
 def pictures_in(start: int, size: int, pictures: int = PICTURES) -> int:

@@ -6,14 +6,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from workers.evaluation.checks import Finding, findings
+from workers.evaluation.adversarial import AdversarialFile
+from workers.evaluation.checks import findings
+from workers.evaluation.finding import Finding
 from workers.evaluation.inputs import SummaryInput
 from workers.evaluation.merge import ModelSamples, merge
 from workers.evaluation.metrics import rows_of
 from workers.evaluation.page.render import render
 from workers.evaluation.proof import added
 from workers.evaluation.rows import Row
-from workers.evaluation.shard import save_tensors
 
 FORMAT = "sparring.metrics/1"
 
@@ -22,14 +23,14 @@ FORMAT = "sparring.metrics/1"
 class Summary:
     """What a job leaves behind.
 
-    rows: by model in the order of the job: clean, the table, worst cases, curves. adversarial: safetensors of the
-    whole selection, None unless the job is an attack. report_html, metrics_json: the files. warnings: plain sentences,
-    errors first. checked: adversarial examples that were examined, over models and runs; violations: how many of them
-    failed in each of the ways of `proof.KINDS`.
+    rows: by model in the order of the job: clean, the table, worst cases, curves. adversarial: the file of the whole
+    selection but for its pictures, None unless the job is an attack. report_html, metrics_json: the files. warnings:
+    plain sentences, errors first. checked: adversarial examples that were examined, over models and runs; violations:
+    how many of them failed in each of the ways of `proof.KINDS`.
     """
 
     rows: tuple[Row, ...]
-    adversarial: bytes | None
+    adversarial: AdversarialFile | None
     report_html: str
     metrics_json: str
     warnings: tuple[str, ...]
@@ -41,7 +42,7 @@ def summarize(given: SummaryInput) -> Summary:
     """Put a job's shards together; ValueError where they are not the job's, Rejected where they are no numbers."""
     samples = merge(given)
     rows = [row for model, one in zip(given.models, samples, strict=True) for row in rows_of(model, one, given.runs)]
-    found = findings(given, rows)
+    found = findings(given, rows, samples)
     runs = [run for one in samples for run in one.runs.values()]
     return Summary(
         rows=tuple(rows),
@@ -54,28 +55,20 @@ def summarize(given: SummaryInput) -> Summary:
     )
 
 
-def _adversarial(given: SummaryInput, samples: ModelSamples) -> bytes:
-    """Write the adversarial examples of the one run, row i being sample i of the selection.
-
-    x_adv (N, C, H, W) float32; index, label, clean_prediction, prediction, target (N,) int64; success (N,) bool;
-    confidence, distance (N,) float32. No metadata: equal plans give equal bytes.
-    """
+def _adversarial(given: SummaryInput, samples: ModelSamples) -> AdversarialFile:
+    """Return the file of the adversarial examples of the one run, but for its pictures."""
     run = samples.runs[given.runs[0].key]
-    if run.x_adv is None or len(run.x_adv) != given.data.count:
-        raise ValueError("an attack's shards must hold the adversarial example of every sample")
-    return save_tensors(
-        {
-            "x_adv": run.x_adv,
-            "index": samples.clean.index,
-            "label": samples.clean.label,
-            "clean_prediction": samples.clean.prediction,
-            "prediction": run.prediction,
-            "confidence": run.confidence,
-            "success": run.success,
-            "distance": run.distance,
-            "target": run.target,
-        }
-    )
+    columns = {
+        "index": samples.clean.index,
+        "label": samples.clean.label,
+        "clean_prediction": samples.clean.prediction,
+        "prediction": run.prediction,
+        "confidence": run.confidence,
+        "success": run.success,
+        "distance": run.distance,
+        "target": run.target,
+    }
+    return AdversarialFile(columns, (given.data.count, *given.models[0].input_shape))
 
 
 def _metrics(given: SummaryInput, rows: Sequence[Row], found: Sequence[Finding]) -> str:

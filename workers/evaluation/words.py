@@ -5,19 +5,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from workers.evaluation.inputs import Parameter, RunInfo
+from workers.evaluation.inputs import NO_LIMIT, Parameter, RunInfo
 from workers.evaluation.proportions import Proportion
-from workers.evaluation.rows import CLEAN, WORST_CASE
 
-NORMS = {"linf": "L∞", "l2": "L2"}
+NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}
 
 _ATTACKS = {
     "fgsm": "FGSM",
     "bim": "BIM",
     "pgd": "PGD",
     "iterative_least_likely": "Least-likely",
-    CLEAN: "Clean",
-    WORST_CASE: "Worst case",
+    "mi_fgsm": "MI-FGSM",
+    "apgd": "APGD",
+    "fab": "FAB",
+    "square": "Square",
+    "auto_attack": "AutoAttack",
+    "lbfgs": "L-BFGS",
+    "deepfool": "DeepFool",
+    "carlini_wagner": "Carlini-Wagner",
+    "ead": "EAD",
+    "ddn": "DDN",
+    "fmn": "FMN",
+    "jsma": "JSMA",
+    "linear_nudge": "Linear nudge",
+    "nes": "NES",
+    "simba": "SimBA",
+    "boundary": "Boundary attack",
+    "hop_skip_jump": "HopSkipJump",
+    "tree_walk": "Tree walk",
+    "nearest_neighbor": "Soft nearest neighbour",
+    "eot_pgd": "EOT-PGD",
+    "fooling_gradient": "Fooling by gradient",
+    "fooling_map_elites": "Fooling by MAP-Elites",
+    "fooling_cppn": "Fooling by CPPN",
 }
 _DEFENSES = {
     "": "defense not stated",
@@ -86,7 +106,9 @@ def seconds(value: float) -> str:
 
 
 def radius(norm: str, epsilon: float) -> str:
-    """Return a radius in words: "0.2 (51/255)", "8/255 (0.0314)"; in L2 it has no grey levels."""
+    """Return a radius in words: "0.2 (51/255)", "8/255 (0.0314)"; other norms than linf have no grey levels."""
+    if unlimited(norm, epsilon):
+        return "no limit"
     if norm != "linf":
         return number(epsilon)
     levels = 255 * epsilon
@@ -95,9 +117,15 @@ def radius(norm: str, epsilon: float) -> str:
     return f"{number(epsilon)} ({round(levels, 2):g}/255)"
 
 
-def attack_name(attack: str) -> str:
-    """Return the short name that people use."""
-    return _ATTACKS.get(attack, attack)
+def unlimited(norm: str, epsilon: float) -> bool:
+    """Tell whether a radius stands for none."""
+    return epsilon >= NO_LIMIT[norm]
+
+
+def attack_name(run: RunInfo) -> str:
+    """Return the short name that people use; a plug-in has its own."""
+    own = run.parameters.get("name") if run.attack == "plugin" else None
+    return _ATTACKS.get(run.attack, run.attack) if own is None else f"{own} (plug-in)"
 
 
 def defense_name(defense: str) -> str:
@@ -117,6 +145,7 @@ def goal(run: RunInfo) -> str:
         "label": f"class {run.goal_label}",
         "random": "a random wrong class",
         "least_likely": "the least likely class",
+        "each": "each class in turn",
     }[run.goal]
 
 
@@ -141,7 +170,7 @@ def labels(runs: Sequence[RunInfo], among: Sequence[RunInfo]) -> dict[str, str]:
 
     The loss is named wherever the job, `among`, has the same attack with another one.
     """
-    return {run.key: ", ".join([attack_name(run.attack), *_telling(run, runs, among)]) for run in runs}
+    return {run.key: ", ".join([attack_name(run), *_telling(run, runs, among)]) for run in runs}
 
 
 def curve_heads(runs: Sequence[RunInfo]) -> dict[int, RunInfo]:
@@ -159,8 +188,8 @@ def curve_labels(runs: Sequence[RunInfo]) -> dict[int, str]:
 
 
 def _telling(run: RunInfo, runs: Sequence[RunInfo], among: Sequence[RunInfo]) -> list[str]:
-    twins = [other for other in among if other.attack == run.attack]
-    beside = [other for other in runs if other.attack == run.attack and _place(other) == _place(run)]
+    twins = [other for other in among if attack_name(other) == attack_name(run)]
+    beside = [other for other in runs if attack_name(other) == attack_name(run) and _place(other) == _place(run)]
     words = [f"to {goal(run)}"] if run.targeted and run.attack != "iterative_least_likely" else []
     for name, value in run.parameters.items():
         # The loss is always worth a word; steps often follow epsilon and tell nothing that the radius does not.

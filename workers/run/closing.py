@@ -4,20 +4,39 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 
 import torch
 from sparring.v1 import attacks_pb2, datasets_pb2, jobs_pb2
+from torch import Tensor
 
+from services.jobs.record import UnitResult
 from workers import data
-from workers.evaluation import DataInfo, Proportion, Row, Summary, SummaryInput, summarize
+from workers.evaluation import (
+    AdversarialFile,
+    DataInfo,
+    Proportion,
+    Row,
+    Shard,
+    Summary,
+    SummaryInput,
+    lean,
+    summarize,
+    unpack,
+)
 from workers.lease import Finished
 from workers.run import command, manifest, messages
-from workers.run.files import keep
+from workers.run.files import keep, keep_parts
 from workers.run.unit import BINARY, Unit
 
-NORMS = {"": attacks_pb2.NORM_UNSPECIFIED, "linf": attacks_pb2.NORM_LINF, "l2": attacks_pb2.NORM_L2}
+NORMS = {
+    "": attacks_pb2.NORM_UNSPECIFIED,
+    "linf": attacks_pb2.NORM_LINF,
+    "l2": attacks_pb2.NORM_L2,
+    "l1": attacks_pb2.NORM_L1,
+    "l0": attacks_pb2.NORM_L0,
+}
 
 
 def close_attack(unit: Unit) -> Finished:
@@ -33,7 +52,7 @@ def close_attack(unit: Unit) -> Finished:
         models=[messages.model_info(model) for model in job.resolution.models],
         data=describe(job.resolution.data),
         runs=[messages.run_info(*run) for run in runs],
-        shards=[unit.fetch(result.digest, f"the result of unit {result.unit}") for result in results],
+        shards=[lean(_shard(unit, result)) for result in results],
         stats=[result.stats for result in results],
         seed=spec.seed,
         job=unit.name,
@@ -44,9 +63,29 @@ def close_attack(unit: Unit) -> Finished:
     summary = summarize(given)
     unit.heartbeat.tick(0.8, "writing the report")
     result = result_of(unit, summary, {key: attack for key, _, attack in runs}, provenance=given.provenance)
+    if summary.adversarial is not None:
+        result.artifacts.insert(0, _examples(unit, summary.adversarial, results))
     unit.heartbeat.tick(0.9, "writing the manifest")
     result.artifacts.append(manifest.of_shards(unit, kind, result, summary))
     return Finished(result.SerializeToString(deterministic=True))
+
+
+def _shard(unit: Unit, result: UnitResult) -> Shard:
+    """What a unit committed."""
+    return unpack(unit.fetch(result.digest, f"the result of unit {result.unit}"))
+
+
+def _examples(unit: Unit, file: AdversarialFile, results: Sequence[UnitResult]) -> jobs_pb2.JobArtifact:
+    """Put the adversarial examples of an attack, fetching one shard after the other: they may be larger than memory."""
+
+    def pictures() -> Iterator[Tensor]:
+        for number, result in enumerate(results):
+            unit.heartbeat.tick(0.5 + 0.3 * number / len(results), "writing the adversarial examples")
+            (run,) = _shard(unit, result).runs
+            if run.x_adv is not None:
+                yield run.x_adv
+
+    return keep_parts(unit, "adversarial", lambda: file.parts(pictures()), BINARY, "safetensors")
 
 
 def result_of(
@@ -55,8 +94,6 @@ def result_of(
     """Put the files of a summary, and write down its table."""
     files = [("report", summary.report_html.encode(), "text/html", "html")]
     files.append(("metrics", summary.metrics_json.encode(), "application/json", "json"))
-    if summary.adversarial is not None:
-        files.insert(0, ("adversarial", summary.adversarial, BINARY, "safetensors"))
     return jobs_pb2.JobResult(
         rows=[_row(row, attacks) for row in summary.rows],
         artifacts=[keep(unit, role, content, media, suffix) for role, content, media, suffix in files],
@@ -95,6 +132,7 @@ def _row(row: Row, attacks: Mapping[str, attacks_pb2.Attack]) -> jobs_pb2.Result
         success_rate=_proportion(row.success_rate),
         mean_confidence=row.mean_confidence,
         mean_distance=row.mean_distance,
+        median_distance=row.median_distance,
         max_distance=row.max_distance,
         class_robust_accuracy=_numbers(row.class_robust_accuracy),
         forwards=row.forwards,
@@ -103,6 +141,7 @@ def _row(row: Row, attacks: Mapping[str, attacks_pb2.Attack]) -> jobs_pb2.Result
         curve=row.curve,
         parameters=attacks.get(row.run),
         violations=row.violations,
+        queries=row.queries,
     )
 
 

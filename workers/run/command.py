@@ -28,6 +28,8 @@ def _attack(spec: jobs_pb2.AttackSpec, model: str) -> Iterator[str]:
     yield from ("attack", _dashed(name), "--model", model)
     yield from _selection(spec.data)
     yield from _flags(messages.values(message))
+    for key, value in messages.extras(message).items():
+        yield from ("--parameter", f"{key}={value}")
     target = _target(spec.attack)
     yield from ("--target", target) if target else ()
     yield from _flags({"seed": spec.seed, **messages.values(spec.execution)})
@@ -73,16 +75,16 @@ def _flags(values: Flags) -> Iterator[str]:
         if isinstance(value, bool):
             yield f"--{'' if value else 'no-'}{_dashed(name)}"
         else:
-            yield from (f"--{_dashed(name)}", _written(value))
+            yield from (f"--{_dashed(name)}", _written(name, value))
 
 
 def _in_one_word(attack: attacks_pb2.Attack) -> str:
     """E.g. `bim:epsilon=0.3,steps=20,target=random`."""
     name, message = messages.chosen(attack)
-    given: dict[str, object] = messages.values(message)
+    given: dict[str, object] = messages.values(message) | messages.extras(message)
     target = _target(attack)
     given |= {"target": target} if target else {}
-    return f"{_dashed(name)}:" + ",".join(f"{_dashed(key)}={_written(value)}" for key, value in given.items())
+    return f"{_dashed(name)}:" + ",".join(f"{_dashed(key)}={_written(key, value)}" for key, value in given.items())
 
 
 def _target(attack: attacks_pb2.Attack) -> str:
@@ -92,8 +94,11 @@ def _target(attack: attacks_pb2.Attack) -> str:
     return "" if choice is None else str(targeted.label) if choice == "label" else _dashed(choice)
 
 
-def _written(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else _dashed(value) if isinstance(value, str) else str(value)
+def _written(name: str, value: object) -> str:
+    """A value as a flag takes it; the name of a plug-in stays as it is."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return _dashed(value) if isinstance(value, str) and name != "name" else str(value)
 
 
 def _dashed(name: str) -> str:

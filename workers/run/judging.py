@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from sparring.v1 import attacks_pb2, jobs_pb2
 
-from workers.evaluation import Row, SummaryInput, summarize
+from workers.evaluation import Row, SummaryInput, summarize, unpack
 from workers.evaluation.rows import CLEAN
 from workers.models import Classifier
 from workers.run import command, manifest, messages
@@ -42,7 +42,7 @@ def judge(unit: Unit, model: Classifier, name: str, weights: jobs_pb2.JobArtifac
         models=[messages.model_info(resolved)],
         data=describe(selection),
         runs=[messages.run_info(*run) for run in runs],
-        shards=[packed],
+        shards=[unpack(packed)],
         # Measured here, and not at the commit of a unit: with it, no two files of a judgement would be the same.
         stats=[{**stats, "seconds": {}}],
         seed=unit.job.training.seed,

@@ -8,16 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal, cast
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from sparring.v1 import attacks_pb2, datasets_pb2, defenses_pb2, jobs_pb2, models_pb2, options_pb2
-from sparring.values import prefix
+from sparring.values import is_map, prefix
 
 from workers.attacks import ATTACKS
 from workers.engine.attack import AttackPlan, GoalSpec
-from workers.evaluation import DataInfo, ModelInfo, RunInfo
+from workers.evaluation import DataInfo, Knowledge, ModelInfo, RunInfo
 from workers.models import Signature
 
-GoalKind = Literal["untargeted", "label", "random", "least_likely"]
+GoalKind = Literal["untargeted", "label", "random", "least_likely", "each"]
 
 SOURCES = {
     datasets_pb2.DATASET_SOURCE_BUILT_IN: "built-in",
@@ -45,10 +46,20 @@ def method(message: Message) -> options_pb2.Method:
 
 
 def values(message: Message) -> dict[str, Any]:
-    """Every parameter of an attack or a defense, by its name; enum values in lower case without their prefix."""
-    found = {field.name: getattr(message, field.name) for field in message.DESCRIPTOR.fields}
-    enums = {field.name: field.enum_type for field in message.DESCRIPTOR.fields if field.enum_type is not None}
+    """Every parameter of an attack or a defense, by its name; enum values in lower case without their prefix.
+
+    What a plug-in takes beside them is in `extras`.
+    """
+    fields = [field for field in message.DESCRIPTOR.fields if not is_map(cast("FieldDescriptor", field))]
+    found = {field.name: getattr(message, field.name) for field in fields}
+    enums = {field.name: field.enum_type for field in fields if field.enum_type is not None}
     return found | {name: _short(enum, found[name]) for name, enum in enums.items()}
+
+
+def extras(message: Message) -> dict[str, float]:
+    """The parameters that a plug-in takes beside those of the contract, by name; of any other attack, none."""
+    maps = [field.name for field in message.DESCRIPTOR.fields if is_map(cast("FieldDescriptor", field))]
+    return {name: value for field in maps for name, value in sorted(getattr(message, field).items())}
 
 
 def _short(enum: Any, number: int) -> str:
@@ -116,7 +127,7 @@ def _at(attack: attacks_pb2.Attack, epsilon: float) -> attacks_pb2.Attack:
 def plan(attack: attacks_pb2.Attack) -> AttackPlan:
     """What the engine is to run."""
     name, message = chosen(attack)
-    parameters = values(message)
+    parameters = values(message) | extras(message)
     epsilon, norm = parameters.pop("epsilon"), parameters.pop("norm", "linf")
     return AttackPlan(name=name, parameters=parameters, norm=norm, epsilon=epsilon, goal=goal(attack))
 
@@ -124,7 +135,7 @@ def plan(attack: attacks_pb2.Attack) -> AttackPlan:
 def run_info(key: str, curve: int | None, attack: attacks_pb2.Attack) -> RunInfo:
     """What the report says of one attack."""
     name, message = chosen(attack)
-    about, parameters, aim = method(message), values(message), goal(attack)
+    about, parameters, aim = method(message), values(message) | extras(message), goal(attack)
     norm = parameters.pop("norm", "linf")
     return RunInfo(
         key=key,
@@ -139,6 +150,8 @@ def run_info(key: str, curve: int | None, attack: attacks_pb2.Attack) -> RunInfo
         paper=about.paper,
         citation=about.citation,
         formula=about.formula,
+        knowledge=cast("Knowledge", about.knowledge),
+        minimum=about.minimum,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -14,12 +14,17 @@ import torch
 from sparring.v1 import attacks_pb2, jobs_pb2
 from torch import Tensor
 
+from workers.attacks import ATTACKS
 from workers.data import Dataset
 from workers.engine.attack import AttackResult, run_attack
+from workers.engine.fastest import fastest
 from workers.engine.frozen import device_of, frozen
+from workers.engine.looking import answers
 from workers.engine.memory import Portion
 from workers.engine.monitor import Monitor
-from workers.evaluation import Claim, CleanPart, Shard, ShardRun, examine, pack, pictures_in, shard_stats
+from workers.engine.plan import look_up
+from workers.engine.propagate import Propagator
+from workers.evaluation import Claim, CleanPart, Shard, ShardRun, examine, pack, pictures_in, shard_stats, within
 from workers.failures import Rejected
 from workers.goals import Model
 from workers.lease import Committed
@@ -31,6 +36,9 @@ Runs = list[tuple[str, int | None, attacks_pb2.Attack]]
 
 # How much of a batch of each size fits, for each model that this process still holds.
 _portions: WeakKeyDictionary[Classifier, dict[int, Portion]] = WeakKeyDictionary()
+
+# How each of them is asked: by a copy, or by graphs, which are made once.
+_propagators: WeakKeyDictionary[Classifier, Propagator] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -100,7 +108,10 @@ def attack_all(model: Classifier, samples: Samples, runs: Runs, monitor: Monitor
     done: list[ShardRun] = []
     seconds = {"clean": 0.0}
     clean: tuple[Tensor, Tensor] | None = None
-    for part, (key, _, attack) in zip(_parts(runs, monitor), runs, strict=True):
+    widest = _widest(runs)
+    for part, (key, curve, attack) in zip(_parts(runs, monitor), runs, strict=True):
+        if curve in widest and key != widest[curve]:
+            continue
         result = run_attack(
             model,
             samples.x,
@@ -111,10 +122,14 @@ def attack_all(model: Classifier, samples: Samples, runs: Runs, monitor: Monitor
             batch_size=samples.batch_size,
             monitor=part,
             portion=portion,
+            propagator=_propagator(model),
         )
         clean = result.clean_prediction, result.clean_confidence
         seconds[key] = result.seconds
-        done.append(_shard_run(key, attack, result, samples))
+        found = _shard_run(key, attack, result, samples)
+        narrower = (other for other in runs if curve in widest and other[1] == curve and other[0] != key)
+        done += [found, *(_narrowed(found, *other) for other in narrower)]
+    seconds |= {key: 0.0 for key, *_ in runs if key not in seconds}
     if clean is None:
         begun = time.perf_counter()
         clean = predict(model, samples, monitor, portion)
@@ -125,6 +140,26 @@ def attack_all(model: Classifier, samples: Samples, runs: Runs, monitor: Monitor
     return pack(Shard(unharmed, tuple(done))), stats
 
 
+def _widest(runs: Runs) -> dict[int | None, str]:
+    """The run of the largest radius, for each curve of an attack that looks for the shortest perturbation.
+
+    What it finds says what it would have found within any smaller radius: it is the only one that is run.
+    """
+    widest: dict[int | None, tuple[float, str]] = {}
+    for key, curve, attack in runs:
+        plan = messages.plan(attack)
+        if curve is not None and ATTACKS[plan.name].minimum:
+            widest[curve] = max(widest.get(curve, (-1.0, "")), (plan.epsilon, key))
+    return {curve: key for curve, (_, key) in widest.items()}
+
+
+def _narrowed(run: ShardRun, key: str, _: int | None, attack: attacks_pb2.Attack) -> ShardRun:
+    """The run at a smaller radius; the propagations were all charged to the widest."""
+    free = torch.zeros_like(run.forwards)
+    found = within(run, messages.plan(attack).epsilon)
+    return replace(found, key=key, x_adv=None, forwards=free, backwards=free)
+
+
 def predict(model: Classifier, samples: Samples, monitor: Monitor, portion: Portion) -> tuple[Tensor, Tensor]:
     """Prediction (N,) int64 and its probability (N,) float32 on the clean samples."""
     predictions, confidences = [], []
@@ -132,15 +167,15 @@ def predict(model: Classifier, samples: Samples, monitor: Monitor, portion: Port
         for begin in range(0, len(samples.x), samples.batch_size):
             monitor.tick(begin / len(samples.x), "clean")
             x = samples.x[begin : begin + samples.batch_size]
-            confidence, prediction = portion.fit(partial(_ask, portion.through(model), x, device_of(model)), len(x))
+            prediction, confidence = portion.fit(partial(_ask, portion.through(model), x, device_of(model)), len(x))
             predictions.append(prediction)
             confidences.append(confidence)
     return torch.cat(predictions), torch.cat(confidences)
 
 
 def _ask(network: Model, x: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-    confidence, prediction = network(x.to(device)).float().softmax(dim=1).max(dim=1)
-    return confidence.cpu(), prediction.cpu()
+    prediction, confidence = answers(network(x.to(device)).float())
+    return prediction.cpu(), confidence.cpu()
 
 
 def _portion(model: Classifier, batch_size: int) -> Portion:
@@ -148,12 +183,16 @@ def _portion(model: Classifier, batch_size: int) -> Portion:
     return _portions.setdefault(model, {}).setdefault(batch_size, Portion(batch_size))
 
 
+def _propagator(model: Classifier) -> Propagator:
+    """How the model is asked; networks of the registry do the same whatever they are shown, and stay as they are."""
+    if model not in _propagators:
+        _propagators[model] = fastest(model)
+    return _propagators[model]
+
+
 def _parts(runs: Runs, monitor: Monitor) -> Iterator[Part]:
-    """A monitor for each run, its part of the whole in proportion to the gradients that it asks for."""
-    weights = []
-    for _, _, attack in runs:
-        parameters = messages.plan(attack).parameters
-        weights.append(2 + int(parameters.get("steps", 1)) * int(parameters.get("restarts", 1)))
+    """A monitor for each run, its part of the whole in proportion to the queries that it asks at most."""
+    weights = [2 + look_up(messages.plan(attack), survivors_only=True).total_calls for _, _, attack in runs]
     begin = 0.0
     for weight in weights:
         span = weight / sum(weights)

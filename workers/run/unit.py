@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -83,6 +83,11 @@ class Unit:
         if not self.lease.closing:
             faultpoints.reach("worker.put")
         return sha256
+
+    def put_parts(self, parts: Callable[[], Iterable[bytes]], media_type: str) -> tuple[str, int]:
+        """Keep what `parts` yields as one artifact; its digest and its size."""
+        put = self.context.artifacts.put_parts
+        return self.heartbeat.insist(lambda: put(self.lease.tenant, parts(), media_type))
 
     def results(self) -> list[UnitResult]:
         """What the units before the closing one committed, in their order."""

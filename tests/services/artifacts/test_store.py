@@ -33,6 +33,32 @@ def test_what_was_put_is_got_under_its_digest(artifact_store, size):
     assert info.expires_ms - info.created_ms == 7 * 86_400_000
 
 
+@pytest.mark.parametrize("pieces", [[1], [CHUNK_BYTES], [5, CHUNK_BYTES - 5, 0, 7], [3 * CHUNK_BYTES + 1, 2]])
+def test_what_is_put_piece_by_piece_is_what_is_put_at_once(artifact_store, redis, pieces):
+    data = some_bytes(sum(pieces))
+    cuts = list(itertools.accumulate(pieces, initial=0))
+    parts = [data[start:stop] for start, stop in itertools.pairwise(cuts)]
+    sha256, size = artifact_store.put_parts(TENANT, iter(parts), "text/html")
+    assert (sha256, size) == (hashlib.sha256(data).hexdigest(), len(data))
+    assert artifact_store.get(TENANT, sha256) == data
+    keys = sorted(redis.keys())
+    assert artifact_store.put(TENANT, data, "text/html") == sha256
+    assert sorted(redis.keys()) == keys, "nothing staged is left, nothing kept twice"
+
+
+def test_pieces_that_end_in_an_error_leave_no_artifact(artifact_store):
+    def broken():
+        yield some_bytes(CHUNK_BYTES + 1)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        artifact_store.put_parts(TENANT, broken())
+    with pytest.raises(NotFound):
+        artifact_store.stat(TENANT, hashlib.sha256(some_bytes(CHUNK_BYTES + 1)).hexdigest())
+    with pytest.raises(InvalidArgument):
+        artifact_store.put_parts(TENANT, iter([]))
+
+
 def test_any_buffer_can_be_put(artifact_store):
     data = bytearray(some_bytes(2 * CHUNK_BYTES))
     assert artifact_store.get(TENANT, artifact_store.put(TENANT, memoryview(data))) == data

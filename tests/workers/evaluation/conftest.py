@@ -7,7 +7,18 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from workers.evaluation import CleanPart, DataInfo, ModelInfo, RunInfo, Shard, ShardRun, SummaryInput, pack, shard_stats
+from workers.evaluation import (
+    CleanPart,
+    DataInfo,
+    ModelInfo,
+    RunInfo,
+    Shard,
+    ShardRun,
+    SummaryInput,
+    pack,
+    shard_stats,
+    unpack,
+)
 
 
 def clean_part(label, prediction=None, *, start=0, pictures=0, shape=(1, 6, 6)):
@@ -76,7 +87,7 @@ def summary_input(shards, runs, *, models=None, kind="evaluation", count=None, o
         models=models,
         data=DataInfo(dataset="mnist10k", split="test", offset=offset, count=count),
         runs=runs,
-        shards=[pack(shard) for shard in shards],
+        shards=[unpack(pack(shard)) for shard in shards],
         stats=[shard_stats(seconds) for _ in shards],
         **settings,
     )

@@ -99,7 +99,7 @@ def test_the_worst_case_is_taken_sample_by_sample(make, clean):
 
 
 def groups(*infos):
-    return [(group[-1].norm, group[-1].epsilon, sorted(run.key for run in group)) for group in worst_groups(infos)]
+    return [(group.norm, group.epsilon, sorted(run.key for run in group.runs)) for group in worst_groups(infos)]
 
 
 def test_worst_cases_exist_where_two_attacks_share_a_radius_and_at_the_largest(make):

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from workers.data import Dataset
+from workers.evaluation.inputs import NO_LIMIT
 from workers.evaluation.proof import KINDS, NONE, Claim, added, examine
 
 FIRST, N = 50, 7
@@ -101,6 +102,37 @@ def test_a_ball_in_l2_is_measured_in_l2(data):
     outside = int((step.flatten(1).norm(dim=1) > 0.45).sum())
     assert found(replace(claim, epsilon=0.45), data) == {"ball": outside}
     assert 0 < outside < N
+
+
+def moved(data, changes):
+    """A claim whose examples differ from the data by `changes` in their first pixels."""
+    x = data.pixels(slice(None))
+    step = torch.zeros_like(x)
+    step.flatten(1)[:, : len(changes)] = torch.tensor(changes)
+    x_adv = torch.where(x > 0.5, x - step, x + step)
+    return Claim(x_adv=x_adv, label=data.y, index=torch.arange(FIRST, FIRST + N), norm="l1", epsilon=0.0)
+
+
+def test_a_ball_in_l1_adds_up_every_change(data):
+    claim = moved(data, [0.1, 0.2, 0.05])
+    assert found(replace(claim, epsilon=0.351), data) == {}
+    assert found(replace(claim, epsilon=0.349), data) == {"ball": N}
+    assert found(replace(claim, epsilon=0.35), data) == {}, "rounding of float32 is no violation"
+
+
+def test_a_ball_in_l0_counts_what_differs_by_more_than_rounding(data):
+    claim = replace(moved(data, [0.1, 0.2, 1e-5]), norm="l0")
+    assert found(replace(claim, epsilon=3), data) == {}
+    assert found(replace(claim, epsilon=2), data) == {"ball": N}
+    rounded = replace(moved(data, [0.1, 0.2, 1e-7]), norm="l0", epsilon=2)
+    assert found(rounded, data) == {}
+
+
+@pytest.mark.parametrize(("norm", "limit"), list(NO_LIMIT.items()))
+def test_no_limit_lets_the_furthest_corner_of_the_box_pass(data, norm, limit):
+    x = data.pixels(slice(None))
+    claim = Claim(x_adv=(x < 0.5).float(), label=data.y, index=torch.arange(FIRST, FIRST + N), norm=norm, epsilon=limit)
+    assert found(claim, data) == {}
 
 
 def test_many_small_changes_add_up():

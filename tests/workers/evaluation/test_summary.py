@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import load
+from safetensors.torch import load, save
 
-from workers.evaluation import Shard, summarize
+from workers.evaluation import Shard, lean, summarize
 
 
 @pytest.fixture
@@ -26,20 +27,34 @@ def attack_shards(make):
     return [Shard(clean, (make.run(clean, run, keep=len(clean)),)) for clean, run in zip(pieces, runs, strict=True)]
 
 
+def written(given):
+    """The file of the adversarial examples, from shards that are lean as the closing unit's are."""
+    file = summarize(replace(given, shards=[lean(shard, 1) for shard in given.shards])).adversarial
+    return b"".join(file.parts(shard.runs[0].x_adv for shard in given.shards))
+
+
 def digest(data):
     return hashlib.sha256(data).hexdigest()
 
 
 def test_the_adversarial_file_is_the_same_for_any_shards_and_any_job_name(make, attack_shards):
     whole, first, second = attack_shards
-    one = summarize(make.given([whole], [make.info()], kind="attack")).adversarial
-    two = summarize(make.given([first, second], [make.info()], kind="attack", job="jobs/other")).adversarial
+    one = written(make.given([whole], [make.info()], kind="attack"))
+    two = written(make.given([first, second], [make.info()], kind="attack", job="jobs/other"))
     assert digest(one) == digest(two)
+
+
+def test_the_adversarial_file_is_what_safetensors_would_write(make, attack_shards):
+    """Byte for byte, though it is never in memory whole; and as long as it says."""
+    given = make.given(attack_shards[1:], [make.info()], kind="attack")
+    data = written(given)
+    assert save(load(data)) == data
+    assert summarize(given).adversarial.size_bytes == len(data)
 
 
 def test_the_adversarial_file_holds_the_selection_in_order(make, attack_shards):
     _, first, second = attack_shards
-    tensors = load(summarize(make.given([first, second], [make.info()], kind="attack")).adversarial)
+    tensors = load(written(make.given([first, second], [make.info()], kind="attack")))
     assert tensors["x_adv"].shape == (4, 1, 6, 6)
     assert tensors["x_adv"].dtype == torch.float32
     assert torch.equal(tensors["x_adv"][2:], second.runs[0].x_adv)
@@ -54,7 +69,7 @@ def test_the_adversarial_file_holds_the_selection_in_order(make, attack_shards):
 def test_an_attack_without_all_its_examples_is_refused(make):
     clean = make.clean([0, 1], pictures=2)
     with pytest.raises(ValueError, match="every sample"):
-        summarize(make.given([Shard(clean, (make.run(clean, [1, 1], keep=1),))], [make.info()], kind="attack"))
+        written(make.given([Shard(clean, (make.run(clean, [1, 1], keep=1),))], [make.info()], kind="attack"))
 
 
 def test_evaluations_have_no_adversarial_file(make, attack_shards):

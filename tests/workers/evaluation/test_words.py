@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from sparring.v1 import attacks_pb2
 
 from workers.evaluation import words
 
@@ -23,6 +24,8 @@ def test_percent_is_never_rounded_to_all_or_nothing(value, text):
         ("linf", 0.25, "0.25 (63.75/255)"),
         ("linf", 0.0, "0 (0/255)"),
         ("l2", 1.5, "1.5"),
+        ("l1", 12.0, "12"),
+        ("l0", 40.0, "40"),
     ],
 )
 def test_radius(norm, epsilon, text):
@@ -66,6 +69,20 @@ def test_labels_say_what_tells_attacks_apart_and_no_more(make):
     more = {"epsilon": 0.3, "steps": 100, "loss": "cross_entropy"}
     assert labels(make.info("a"), make.info("b", parameters=more)) == ["PGD, steps 40", "PGD, steps 100"]
     assert labels(make.info("a", goal="label", goal_label=3)) == ["PGD, to class 3"]
+
+
+def test_a_plugin_goes_by_its_own_name(make):
+    own, other = ({"epsilon": 0.3, "name": name} for name in ("mine", "theirs"))
+    runs = make.info("a", attack="plugin", parameters=own), make.info("b", attack="plugin", parameters=other)
+    assert labels(*runs) == ["mine (plug-in)", "theirs (plug-in)"]
+    assert labels(make.info("a", attack="auto_attack", goal="each")) == ["AutoAttack, to each class in turn"]
+
+
+def test_every_attack_of_the_contract_has_a_name_that_people_use(make):
+    kinds = [field.name for field in attacks_pb2.Attack.DESCRIPTOR.oneofs_by_name["kind"].fields]
+    names = [words.attack_name(make.info(attack=kind)) for kind in kinds if kind != "plugin"]
+    assert not set(names) & set(kinds)
+    assert len(set(names)) == len(names)
 
 
 def test_labels_of_curves_do_not_name_their_radii(make):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.message import Message
-from sparring import requests
+from sparring import contract, requests
 from sparring.v1 import attacks_pb2, datasets_pb2, defenses_pb2, jobs_pb2
 
 from services.cli import waiting
@@ -40,22 +40,31 @@ def asked(monkeypatch: pytest.MonkeyPatch):
 
 
 def full(message: Message, **values: Any) -> Message:
-    """A message with every number set, as the service resolves it."""
+    """A message with every field set to something that it may be, as the service resolves it."""
     for field in message.DESCRIPTOR.fields:
-        setattr(message, field.name, 1)
+        if field.message_type is not None:
+            getattr(message, field.name).update({"strength": 0.5, "aim": 2})
+        elif field.enum_type is not None:
+            allowed = contract.parameter(field).allowed
+            setattr(message, field.name, allowed[0] if allowed else 1)
+        else:
+            setattr(message, field.name, "own_attack" if field.type == field.TYPE_STRING else 1)
     for name, value in values.items():
         setattr(message, name, value)
     return message
 
 
 @pytest.mark.parametrize("name", [field.name for field in attacks_pb2.Attack.DESCRIPTOR.oneofs_by_name["kind"].fields])
-@pytest.mark.parametrize("target", [None, 3, "random", "least-likely"])
+@pytest.mark.parametrize("target", [None, 3, "random", "least-likely", "each"])
 def test_attacks(asked, name: str, target: int | str | None) -> None:
     attack = attacks_pb2.Attack()
     full(getattr(attack, name), epsilon=8 / 255)
     if name == "pgd":
         attack.pgd.random_start = False
-    if target is not None and name != "iterative_least_likely":
+    about = contract.method(getattr(attack, name).DESCRIPTOR)
+    if target is None and about.needs_target:
+        target = "each"
+    if target is not None and about.targeted:
         attack.goal.CopyFrom(requests.goal(target))
     spec = jobs_pb2.AttackSpec(model="first", data=DATA, attack=attack, seed=2**63 + 1, execution=EXECUTION)
     job = jobs_pb2.Job(attack=spec, resolution=jobs_pb2.Resolution(models=[MODEL]))
@@ -66,10 +75,11 @@ def test_evaluations(asked) -> None:
     pgd = attacks_pb2.Attack(pgd=full(attacks_pb2.Pgd(), epsilon=0.3, loss=attacks_pb2.LOSS_MARGIN))
     pgd.goal.CopyFrom(requests.goal("least-likely"))
     fgsm = attacks_pb2.Attack(fgsm=full(attacks_pb2.Fgsm()))
+    plugin = attacks_pb2.Attack(plugin=full(attacks_pb2.Plugin()))
     spec = jobs_pb2.EvaluationSpec(
         models=["first", "second"],
         data=DATA,
-        attacks=[pgd, fgsm],
+        attacks=[pgd, fgsm, plugin],
         curves=[jobs_pb2.EpsilonCurve(attack=fgsm, epsilons=[0, 0.1, 1 / 3])],
         seed=4,
         execution=EXECUTION,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from sparring.v1 import attacks_pb2, datasets_pb2, defenses_pb2, jobs_pb2, models_pb2
+from sparring.v1 import attacks_pb2, datasets_pb2, defenses_pb2, jobs_pb2, models_pb2, options_pb2
 
 from workers.attacks import ATTACKS
 from workers.defenses import DEFENSES
 from workers.engine.attack import GoalSpec
 from workers.engine.plan import look_up
+from workers.failures import Rejected
 from workers.models import Signature
 from workers.run import messages
 
@@ -24,9 +25,15 @@ PGD = attacks_pb2.Pgd(
 
 
 def filled(message):
-    """A message with every field set to something."""
+    """A message with every field set to something that it may be."""
     for field in message.DESCRIPTOR.fields:
-        setattr(message, field.name, 1)
+        if field.message_type is not None:
+            getattr(message, field.name)["strength"] = 1
+        elif field.enum_type is not None:
+            said = field.GetOptions().Extensions[options_pb2.parameter]
+            setattr(message, field.name, said.default_value)
+        else:
+            setattr(message, field.name, "own" if field.type == field.TYPE_STRING else 1)
     return message
 
 
@@ -36,12 +43,19 @@ def test_every_attack_of_the_contract_is_a_plan_that_the_engine_takes() -> None:
     for field in kinds:
         attack = attacks_pb2.Attack()
         filled(getattr(attack, field.name))
-        recipe = look_up(messages.plan(attack), survivors_only=True)
+        if messages.method(getattr(attack, field.name)).needs_target:
+            attack.goal.targeted.each.SetInParent()
         info = messages.run_info("a0", None, attack)
-        assert recipe.goal.kind == info.goal
+        if field.name == "plugin":  # none is installed with Sparring itself; see test_plugins
+            with pytest.raises(Rejected, match="no plug-in 'own'"):
+                look_up(messages.plan(attack), survivors_only=True)
+        else:
+            assert look_up(messages.plan(attack), survivors_only=True).goal.kind == info.goal
         assert info.title
         assert info.formula
-        assert info.paper
+        assert info.paper or field.name == "plugin"
+        assert info.knowledge == ATTACKS[field.name].reads
+        assert info.minimum == ATTACKS[field.name].minimum
 
 
 def test_every_defense_of_the_contract_is_one_that_can_be_trained() -> None:
@@ -81,6 +95,10 @@ def test_parameters_keep_their_names_and_enums_lose_their_prefix() -> None:
             attacks_pb2.Goal(targeted=attacks_pb2.Targeted(least_likely=attacks_pb2.LeastLikelyTarget())),
             GoalSpec(kind="least_likely"),
         ),
+        (
+            attacks_pb2.Goal(targeted=attacks_pb2.Targeted(each=attacks_pb2.EachClass())),
+            GoalSpec(kind="each"),
+        ),
     ],
 )
 def test_goals(goal: attacks_pb2.Goal, expected: GoalSpec) -> None:
@@ -91,6 +109,36 @@ def test_an_attack_with_a_goal_of_its_own_keeps_it() -> None:
     own = attacks_pb2.Attack(iterative_least_likely=attacks_pb2.IterativeLeastLikely(epsilon=0.1))
     assert messages.goal(own) == GoalSpec(kind="least_likely")
     assert messages.plan(own).norm == "linf"
+
+
+def test_a_plugin_is_given_its_name_and_its_own_parameters() -> None:
+    own = attacks_pb2.Plugin(name="own", epsilon=0.1, norm="NORM_L1", parameters={"strength": 0.5, "aim": 2})
+    plan = messages.plan(attacks_pb2.Attack(plugin=own))
+    assert (plan.name, plan.norm, plan.epsilon) == ("plugin", "l1", 0.1)
+    assert plan.parameters == {"name": "own", "aim": 2.0, "strength": 0.5}
+    assert messages.run_info("a0", None, attacks_pb2.Attack(plugin=own)).parameters == {
+        "name": "own",
+        "epsilon": 0.1,
+        "aim": 2.0,
+        "strength": 0.5,
+    }
+    assert messages.extras(PGD) == {}
+
+
+@pytest.mark.parametrize(
+    ("message", "minimum", "no_limit"),
+    [
+        (attacks_pb2.Attack(fmn=attacks_pb2.Fmn(norm="NORM_L0", epsilon=1e6)), True, True),
+        (attacks_pb2.Attack(fmn=attacks_pb2.Fmn(norm="NORM_L0", epsilon=1000)), True, False),
+        (attacks_pb2.Attack(fmn=attacks_pb2.Fmn(norm="NORM_L1", epsilon=1000)), True, True),
+        (attacks_pb2.Attack(deepfool=attacks_pb2.DeepFool(norm="NORM_LINF", epsilon=1)), True, True),
+        (attacks_pb2.Attack(deepfool=attacks_pb2.DeepFool(norm="NORM_L2", epsilon=1)), True, False),
+        (attacks_pb2.Attack(pgd=attacks_pb2.Pgd(norm="NORM_LINF", epsilon=1)), False, False),
+    ],
+)
+def test_only_a_minimum_norm_attack_may_have_no_limit(message, minimum: bool, no_limit: bool) -> None:
+    info = messages.run_info("a0", None, message)
+    assert (info.minimum, info.no_limit) == (minimum, no_limit)
 
 
 def test_a_curve_keeps_its_steps_and_scales_their_length() -> None:

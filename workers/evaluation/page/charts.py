@@ -117,7 +117,8 @@ def _epsilon_axis(lines: Sequence[Line], norm: str, top: float) -> list[str]:
         x = _x(tick / unit, top)
         text = f"{tick:g}/255" if grey and tick else f"{tick:g}"
         parts.append(f'<text class="tick" x="{x}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{text}</text>')
-    words_of_axis = f"epsilon, {words.NORMS[norm]}, pixels in [0, 1]"
+    unit_of_axis = "values that change" if norm == "l0" else "pixels in [0, 1]"
+    words_of_axis = f"epsilon, {words.NORMS[norm]}, {unit_of_axis}"
     middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(f'<text class="axis" x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{words_of_axis}</text>')
     return parts

@@ -8,7 +8,7 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from workers.evaluation import words
-from workers.evaluation.checks import Finding
+from workers.evaluation.finding import Finding
 from workers.evaluation.inputs import RunInfo, SummaryInput
 from workers.evaluation.merge import ModelSamples
 from workers.evaluation.page.charts import epsilon_charts
@@ -20,7 +20,18 @@ from workers.evaluation.shard import PICTURES
 COARSE = 64
 """Pixels along the longer side below which a picture is shown with its pixels sharp."""
 
-_BOUNDS = {"linf": "L∞ bounds the change of each pixel.", "l2": "L2 bounds the length of the change over all pixels."}
+_BOUNDS = {
+    "linf": "L∞ bounds the change of each pixel.",
+    "l2": "L2 bounds the length of the change over all pixels.",
+    "l1": "L1 bounds the sum of the changes of all pixels.",
+    "l0": "L0 bounds the number of values that change.",
+}
+
+_WHITE_BOX = "The architecture, the weights and the gradients (white box), and the true label."
+_LESS = {
+    "scores": "ask the model for nothing but the scores of all classes",
+    "labels": "ask the model for nothing but its answer",
+}
 
 
 def render(
@@ -44,6 +55,8 @@ def render(
             attacks=[run for run in given.runs if run.curve is None],
             curves=_curves(given.runs),
             goals=list(dict.fromkeys(words.goal(run) for run in given.runs)),
+            knows=_knows(given.runs),
+            queried=any(run.knowledge != "gradients" for run in given.runs),
             threats=_threats(given.runs),
             bounds=" ".join(_BOUNDS[norm] for norm in dict.fromkeys(run.norm for run in given.runs)),
             untargeted=any(not run.targeted for run in given.runs),
@@ -74,12 +87,23 @@ def environment() -> Environment:
 
 
 def _subject(given: SummaryInput) -> str:
-    attacks = list(dict.fromkeys(words.attack_name(run.attack) for run in given.runs))
+    attacks = list(dict.fromkeys(words.attack_name(run) for run in given.runs))
     models = [words.short(model.name) for model in given.models]
     who = models[0] if len(models) == 1 else f"{len(models)} models"
     if not attacks:
         return f"{who}, judged clean"
     return f"{words.listed(attacks)} against {who}" if len(attacks) <= 4 else f"{len(attacks)} attacks on {who}"
+
+
+def _knows(runs: Sequence[RunInfo]) -> str:
+    """Return what the attacks know of the model, those that know less by their names."""
+    parts = [_WHITE_BOX] if any(run.knowledge == "gradients" for run in runs) else []
+    for knowledge, what in _LESS.items():
+        named = list(dict.fromkeys(words.attack_name(run) for run in runs if run.knowledge == knowledge))
+        if named:
+            asks = what if len(named) > 1 else what.replace("ask", "asks", 1)
+            parts.append(f"{words.listed(named)} {asks}.")
+    return " ".join(parts)
 
 
 def _threats(runs: Sequence[RunInfo]) -> list[str]:

@@ -110,14 +110,17 @@ def _headlines(lines: Sequence[Line], points: Sequence[Line]) -> list[Line]:
     """Return for each norm the line that speaks for a model.
 
     That is the worst case at the largest epsilon, or the only untargeted attack; where the table has none, the
-    targeted attack that hits most; where it has nothing at all, the last point of a curve.
+    targeted attack that hits most; where it has nothing at all, the last point of a curve. What holds without a limit
+    speaks only where nothing has one: every model can be turned by some change.
     """
     untargeted = [line for line in lines if not line.targeted]
     pool = untargeted or list(lines) or list(points)
     found = []
     for norm in dict.fromkeys(line.row.norm for line in pool):
         here = [line for line in pool if line.row.norm == norm]
-        found.append(max(here, key=lambda line: (line.worst, line.row.epsilon, -line.row.robust_accuracy.value)))
+        limited = [line for line in here if not words.unlimited(norm, line.row.epsilon)]
+        best = max(limited or here, key=lambda line: (line.worst, line.row.epsilon, -line.row.robust_accuracy.value))
+        found.append(best)
     return found
 
 
