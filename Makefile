@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test check test-system test-faults test-mutations test-soak bench protos docs clean setup
+.PHONY: help demo test check test-system test-faults test-mutations test-soak bench bench-attacks test-gpu protos docs clean setup
 
 # `make test-faults SCALE=10 SEED=7`: ten times the faults, drawn from seed 7.
 SCALE ?= 1
@@ -47,6 +47,9 @@ check: $(VENV)/.dev-stamp ## format, lint, types, import directions, stub drift,
 test-system: $(VENV)/.dev-stamp ## docker-compose with real containers (root on Debian, or any Docker engine)
 	$(RUN) -m pytest -m system tests/system
 
+test-gpu: $(VENV)/.dev-stamp ## the engine and every attack on a GPU
+	$(RUN) -m pytest -m gpu tests/gpu
+
 test-faults: $(VENV)/.dev-stamp ## kill, freeze, cut and fill everything, and check that nothing was lost; out/faults/results.json
 	$(RUN) -m pytest -m faults $(FAULTS) -n $(PROCESSES) --dist loadfile --faults-scale $(SCALE) $(if $(SEED),--faults-seed $(SEED))
 
@@ -58,6 +61,10 @@ test-soak: $(VENV)/.dev-stamp ## load and faults for MINUTES (20), and the slope
 
 bench: $(VENV)/.dev-stamp ## the ratios of the README
 	$(RUN) benchmarks/service.py
+
+bench-attacks: ## our attacks beside four other libraries' (BENCH=--quick for minutes); docs/benchmarks.md
+	$(PYTHON) benchmarks/attacks/environment.py
+	PYTHONPATH=. out/bench-venv/bin/python -m benchmarks.attacks $(BENCH)
 
 protos: $(VENV)/.dev-stamp ## regenerate the stubs beside the protos
 	$(RUN) tools/protos.py generate
