@@ -83,7 +83,7 @@ def main() -> int:
     test = builtin("mnist10k", "test").select(0, arguments.digits)
     x, y = test.pixels(slice(None)), test.y
     print(
-        f"{arguments.digits} test digits, Linf {EPSILON}, accuracy left (broken for good are wrong on the clean input)"
+        f"{arguments.digits} test digits, Linf {EPSILON}, accuracy left (what is wrong on the clean input counts as wrong)"
     )
     ladder = climb(net, LADDER, x, y)
     masked = climb(Scaled(net), MASKED, x, y)

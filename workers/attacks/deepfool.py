@@ -33,7 +33,7 @@ def deepfool(
     At the end a result is drawn back along the straight way to x, as far as it stays beyond the boundary: of the
     overshoot it keeps the little that crosses. On a linear classifier that is the optimum in closed form.
 
-    Source: arXiv:1511.04599, algorithm 2, and eq. 11 for other norms.
+    Source: arXiv:1511.04599, algorithm 2, and section 3.3 for other norms.
     Differs from the paper in: points are clipped to the box; every step overshoots, as in the authors' code, and not
     the sum of them; the result is drawn back.
     """

@@ -50,7 +50,7 @@ def ead(
     detached: of the points that reached the goal with the confidence the one with the smallest |.|_2^2 + beta |.|_1
     (`rule` "en") or |.|_1 ("l1"), else the last one that was looked at.
 
-    Source: arXiv:1709.04114, algorithm 1 and eqs. 4 to 8; the step's square root, and stopping a sample whose loss no
+    Source: arXiv:1709.04114, section 3 and algorithm 1; the step's square root, and stopping a sample whose loss no
     longer falls, as in the authors' code.
     Differs from the paper in: x_k is shown to the model only where it may be the best so far (`_look`); once there is a
     best, a round in which y_k reached the goal counts as a success; stopping is decided sample by sample.

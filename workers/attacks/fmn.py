@@ -34,9 +34,9 @@ def fmn(model: Model, x: Tensor, goal: Goal, ball: Ball, *, steps: int, initial_
     `steps` >= 1; both lengths > 0, gamma_0 <= 1. With a target t the margin is z_t - max_{i != t} z_i. Returns x_steps,
     detached; the nearest point that reaches the goal is the engine's to keep.
 
-    Source: arXiv:2102.12827, algorithm 1 and section 3; the L0 rule is that of the section's last paragraph.
-    Differs from the paper in: the projection is on ball and box together, not on one and then the other; eps is never
-    more than the way to the box's furthest corner.
+    Source: arXiv:2102.12827, algorithm 1; the L0 rule as in the authors' code.
+    Differs from the paper in: the projection is on ball and box together, not on one and then the other; the estimate
+    is lengthened by a thousandth; eps is never more than the way to the box's furthest corner.
     """
     furthest = ball.distance((x < 0.5).to(x), x)  # (N,)
     dual = 1 if isinstance(ball, Linf) else torch.inf if isinstance(ball, L1) else 2

@@ -44,7 +44,7 @@ def distances(model, x, y, norm):
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize(("overshoot", "error"), [(0.0, 2e-4), (0.02, 2e-4), (1.0, 2e-2)])
 def test_finds_the_closed_form_optimum_whatever_the_overshoot(samples, norm, overshoot, error):
-    """Equations 6 and 10, to the fourth digit where no other class lies behind the nearest: the rest is drawn back."""
+    """To the fourth digit where no other class lies behind the nearest: the rest is drawn back."""
     model = Linear()
     y = model(samples).argmax(dim=1)
     result = attack(model, samples, y, norm, overshoot=overshoot)
