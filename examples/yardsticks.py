@@ -82,9 +82,7 @@ def main() -> int:
     net = hardened(arguments.out / f"wong_cnn-{arguments.epochs}.pt", arguments.epochs)
     test = builtin("mnist10k", "test").select(0, arguments.digits)
     x, y = test.pixels(slice(None)), test.y
-    print(
-        f"{arguments.digits} test digits, Linf {EPSILON}, accuracy left (what is wrong on the clean input counts as wrong)"
-    )
+    print(f"{arguments.digits} test digits, Linf {EPSILON}, accuracy left, of all of them")
     ladder = climb(net, LADDER, x, y)
     masked = climb(Scaled(net), MASKED, x, y)
     report = {"epsilon": EPSILON, "digits": arguments.digits, "ladder": ladder, "masked": masked}
