@@ -192,7 +192,8 @@ class Pursuit:
             raise Overreach(f"the attack reads {self._terms.reads}, and asked for {reads}")
         self._terms.tick(self._terms.calls_before + self._calls)
         if self._calls == self._next_look:
-            self._next_look += min(3 * self._calls, _LONGEST_ALONE) if self._alone else min(max(2, self._calls // 4), _LONGEST)
+            more = min(max(_FIRST_LOOK, self._calls // 4), _LONGEST)
+            self._next_look += min(3 * self._calls, _LONGEST_ALONE) if self._alone else more
             self._read()
             if self._terms.survivors_only and self.books.standard.keeps == "first":
                 self._dismiss()
