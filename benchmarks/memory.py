@@ -2,9 +2,9 @@
 
     python benchmarks/memory.py [--count 50000] [--small 5000] [--workers 2] [--out out/benchmarks/memory.json]
 
-The same job is run at two sizes. Peaks (resident memory, sampled twice a second) of the gateway and of a worker must
-not grow with it, but for the pictures themselves, which a worker keeps as bytes; the store holds what it is asked to:
-the dataset, the shards with their adversarial examples in float32, and the file that they are put together to.
+The same job is run at two sizes. Peaks (proportional resident memory, sampled twice a second) of the gateway and of a
+worker must not grow with it, but for the pictures themselves, which a worker keeps as bytes; the store holds what it is
+asked to: the dataset, the shards with their adversarial examples in float32, and the file they are put together to.
 
 The pictures are digits of MNIST, enlarged to 32 x 32, tinted and shifted, no two alike; the network is torchvision's
 ResNet-18 with fresh weights, the labels are its own answers, so that every picture is attacked. BIM takes ten steps at
@@ -67,13 +67,17 @@ class Watch:
 
 
 def resident(pid: int) -> int:
-    """Bytes of a process and its children; 0 for one that is not there."""
+    """Bytes of a process and its children; 0 for one that is not there.
+
+    Proportional: what a store shares with the child that rewrites its log is there once, and counted once.
+    """
     try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except (OSError, IndexError):
+    except OSError:
         return 0
-    return pages * 4096 + sum(resident(int(child)) for child in children)
+    own = sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return own * 1024 + sum(resident(int(child)) for child in children)
 
 
 def pictures(count: int) -> np.ndarray:
