@@ -13,6 +13,6 @@ def called(request: bytes) -> list[str]:
     return [name.decode().partition("_")[2] for _, name in _CALL.findall(request)]
 
 
-def calls(function: str) -> Callable[[bytes], bool]:
-    """Whether a request calls a function."""
-    return lambda request: function in called(request)
+def calls(*functions: str) -> Callable[[bytes], bool]:
+    """Whether a request calls one of some functions."""
+    return lambda request: not set(functions).isdisjoint(called(request))

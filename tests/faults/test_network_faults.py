@@ -90,6 +90,11 @@ def inject(run: Run, nets: Nets, rng: random.Random, count: int) -> None:
         disturb(rng.choice(list(nets)), rng)
         time.sleep(rng.uniform(0.05, 0.6))
     for proxy in nets:
+        # Which answers are lost is drawn by function, and one that is not called before the next draw loses none.
+        while "answer lost" not in proxy.done:
+            assert time.monotonic() < deadline, "no answer was there to be lost"
+            proxy.lose_answer(calls(*FUNCTIONS))
+            time.sleep(0.5)
         proxy.lossy = None
         run.stack.injected.update({f"net {what}": number for what, number in proxy.done.items()})
 
