@@ -4,17 +4,18 @@ On a copy of the network, in evaluation mode and without gradients for its weigh
 judged by the network itself (`verdict`). The copy has its weights in channels-last order where it has convolutions that
 gain by it, and on a GPU its propagations are replayed as graphs.
 
-Measured (CPU: one thread of an AMD EPYC, torch 2.13; GPU: H100, torch 2.11, with graphs; channels last against the
-usual order; benchmarks/cpu_choices.py, benchmarks/cuda_choices.py):
+Measured (CPU: one thread of an AMD EPYC beside other work, torch 2.13, medians of 5; GPU: H100, torch 2.11, with graphs
+and TF32, benchmarks/cuda_choices.py; channels last against the usual order; benchmarks/cpu_choices.py does it anew):
 
     forward and input gradient, then a forward alone    CPU           GPU
     four 3x3 convolutions, 32 to 64 channels            0.78  0.64    0.95  0.87   (N = 128; 1024)
     two strided 4x4 convolutions, 16 and 32 channels    1.02  1.30                 (N = 256)
     ResNet-18, 32 x 32                                  0.97  0.99    0.90  0.62   (N = 64; 1024)
 
-Tried and left: batch normalisation folded into the convolutions (0.95 on ResNet-18); torch.compile (above 1 for small
-batches, 6 to 18 s for each new shape); bfloat16 (0.58 on the GPU from N = 256 on, but what it leaves standing has to be
-attacked again in float32, so that it pays on nets that break at once only, which are done in a few steps anyway).
+Tried and left: batch normalisation folded into the convolutions (0.85 to 0.95 on ResNet-18, by a pass that torch calls
+experimental); torch.compile (above 1 for small batches, 6 to 18 s for each new shape); bfloat16 (0.58 on the GPU from
+N = 256 on, but what it leaves standing has to be attacked again in float32, so that it pays on nets that break at once
+only, which are done in a few steps anyway).
 """
 
 from __future__ import annotations

@@ -82,7 +82,6 @@ class AttackResult:
 class Step:
     """One attack whose names have been looked up: the whole of a plan, or a stage of an ensemble."""
 
-    name: str
     entry: AttackEntry
     loss: Loss
     restarts: int
@@ -128,11 +127,6 @@ class Recipe:
     def from_nothing(self) -> bool:
         """Whether the samples are nothing but numbers."""
         return self.steps[0].entry.from_nothing
-
-    @property
-    def minimum(self) -> bool:
-        """Whether points may be further away than the ball allows until they are drawn back."""
-        return any(step.entry.minimum for step in self.steps)
 
     @property
     def total_calls(self) -> int:
@@ -191,7 +185,6 @@ def _steps(plan: AttackPlan, entry: AttackEntry, goal: GoalSpec, depth: int = 0)
     targets = int(plan.parameters.get("targets", 0)) if goal.kind == "untargeted" else 0
     losses = STEERED_LOSSES if targets > 0 else LOSSES if goal.kind == "untargeted" else TARGETED_LOSSES
     yield Step(
-        name=plan.name,
         entry=entry,
         loss=losses[loss],
         restarts=_restarts(plan.parameters) if "restarts" in entry.engine_parameters else 1,

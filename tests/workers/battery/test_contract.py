@@ -9,12 +9,13 @@ import torch
 
 from tests.workers.engine.test_attack_contract import Stop, assert_undisturbed, state_of
 from workers.attacks import ATTACKS
-from workers.failures import Interrupted
+from workers.failures import Interrupted, Rejected
 from workers.threats import BALLS
 
 from .cases import CASES, NO_LIMIT, QUICK, SPECIAL
 
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
+on_nets = pytest.mark.parametrize("case", [case for case in CASES if case.name != "linear_nudge"], ids=str)
 RADIUS = {"linf": 0.2, "l2": 1.0, "l1": 5.0, "l0": 12.0}
 
 
@@ -33,11 +34,9 @@ def test_every_attack_of_the_table_is_in_the_battery():
     assert set(QUICK) | SPECIAL >= set(ATTACKS)
 
 
-@every_case
-def test_the_model_the_inputs_and_the_random_state_are_as_they_were(case, fussy, samples, request):
+@on_nets
+def test_the_model_the_inputs_and_the_random_state_are_as_they_were(case, fussy, samples):
     """Modes per module, p.grad, buffers, random states, grad mode; the outputs detached, own, in ball and box."""
-    if case.name == "linear_nudge":
-        request.applymarker(pytest.mark.xfail(reason="refuses a net that is not linear", strict=True))
     before = state_of(fussy, samples)
     result = case.run(fussy, *samples, RADIUS[case.norm], label=1, batch_size=4)
     assert_undisturbed(before, state_of(fussy, samples))
@@ -53,22 +52,27 @@ def test_the_model_the_inputs_and_the_random_state_are_as_they_were(case, fussy,
     assert torch.equal(result.x_adv[~result.attacked], x[~result.attacked])
 
 
-@every_case
+def test_a_net_that_is_refused_is_as_it_was(fussy, samples):
+    """The closed form of linear models looks at a net before it refuses it."""
+    before = state_of(fussy, samples)
+    for case in (case for case in CASES if case.name == "linear_nudge"):
+        with pytest.raises(Rejected, match="linear in the pixels"):
+            case.run(fussy, *samples, RADIUS[case.norm], label=1)
+    assert_undisturbed(before, state_of(fussy, samples))
+
+
+@on_nets
 def test_everything_is_as_it_was_after_an_interruption(case, fussy, samples):
     """Cancelled in the middle of the attack."""
-    if case.name == "linear_nudge":
-        pytest.skip("refuses a net that is not linear")
     before = state_of(fussy, samples)
     with pytest.raises(Interrupted):
         case.run(fussy, *samples, RADIUS[case.norm], label=1, monitor=Stop(2))
     assert_undisturbed(before, state_of(fussy, samples))
 
 
-@every_case
+@on_nets
 def test_a_sample_meets_the_same_whatever_is_attacked_beside_it(case, small_net, pictures):
     """Another order and other batches: the same samples break, at the same distance but for the last bits."""
-    if case.name == "linear_nudge":
-        pytest.skip("refuses a net that is not linear")
     x, y = (part[:6] for part in pictures)
     order = torch.tensor([3, 0, 5, 1, 4, 2])
     one = case.run(small_net, x, y, RADIUS[case.norm], label=2, batch_size=6)
@@ -79,11 +83,9 @@ def test_a_sample_meets_the_same_whatever_is_attacked_beside_it(case, small_net,
     assert (near | ~agree).float().mean() >= 5 / 6
 
 
-@every_case
+@on_nets
 def test_sparing_survivors_changes_the_cost_and_not_the_outcome(case, small_net, pictures):
     """Every sample to the last step breaks the same samples as dropping those that are done."""
-    if case.name == "linear_nudge":
-        pytest.skip("refuses a net that is not linear")
     x, y = (part[:8] for part in pictures)
     spared = case.run(small_net, x, y, RADIUS[case.norm], label=2)
     whole = case.run(small_net, x, y, RADIUS[case.norm], label=2, survivors_only=False)
