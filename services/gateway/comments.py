@@ -17,9 +17,13 @@ from sparring.v1 import attacks_pb2, defenses_pb2, jobs_pb2
 
 FILE = Path(__file__).with_name("comments.json")
 
-# Of these protos, every field that carries the `parameter` option is described. The attacks stand in several files.
-_ATTACKS = (attacks_pb2.DESCRIPTOR.name, *(file.name for file in attacks_pb2.DESCRIPTOR.public_dependencies))
-_FILES = (*_ATTACKS, defenses_pb2.DESCRIPTOR.name, jobs_pb2.DESCRIPTOR.name)
+# Of these protos and of those that they import for their clients, every field that carries the `parameter` option is
+# described. Attacks and defenses stand in several files.
+_FILES = tuple(
+    file.name
+    for module in (attacks_pb2, defenses_pb2, jobs_pb2)
+    for file in (module.DESCRIPTOR, *module.DESCRIPTOR.public_dependencies)
+)
 
 # Numbers of the fields in descriptor.proto that make up a location's path.
 _MESSAGE_TYPE = 4

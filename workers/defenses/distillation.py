@@ -9,13 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from workers.losses import cross_entropy
+from workers.recipe import Recipe, Round, Step
 
 # The rounds at T = 1.
 _AT_ONE = (0, 2)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DefensiveDistillation:
+class DefensiveDistillation(Recipe):
     """A teacher trained at temperature T labels the data; a student learns those labels at T, and answers at T = 1.
 
     teacher: J(softmax(z / T), y);   student: -sum_i p_i log softmax(z / T)_i,  p = softmax(z_teacher / T)
@@ -33,29 +34,18 @@ class DefensiveDistillation:
     temperature: float
     teacher_epochs: int
 
-    def rounds(self, epochs: int) -> tuple[tuple[int, bool], ...]:
+    def rounds(self, epochs: int) -> tuple[Round, ...]:
         """The teacher's epoch at T = 1 and its own epochs, then the student's."""
-        return ((1, True), (self.teacher_epochs, False), (1, True), (epochs, False))
+        return Round(1), Round(self.teacher_epochs, fresh=False), Round(1), Round(epochs, fresh=False)
 
-    def loss(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        y: Tensor,
-        *,
-        teacher: nn.Module | None,
-        round_: int,
-        progress: float,
-        generator: torch.Generator,
-    ) -> Tensor:
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Tensor:
         """Cross-entropy with y or with the teacher's answer."""
-        del progress, generator
         z = model(x)
-        if round_ in _AT_ONE:
+        if step.round in _AT_ONE:
             return cross_entropy(z, y).mean()
         T = self.temperature
-        if teacher is None:
+        if step.teacher is None:
             return cross_entropy(z / T, y).mean()
         with torch.no_grad():
-            p = F.softmax(teacher(x) / T, dim=1)
+            p = F.softmax(step.teacher(x) / T, dim=1)
         return F.cross_entropy(z / T, p)

@@ -5,18 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from workers.attacks import fgsm
 from workers.goals import Untargeted
 from workers.losses import cross_entropy
-from workers.models import evaluating
+from workers.recipe import Recipe, Step
 from workers.threats import Linf
 
 
 @dataclass(frozen=True, kw_only=True)
-class FgsmAdversarialTraining:
+class FgsmAdversarialTraining(Recipe):
     """A mix of the loss on clean examples and on FGSM examples made afresh in each step.
 
     J~ = alpha J(theta, x, y) + (1 - alpha) J(theta, x + epsilon sign(grad_x J(theta, x, y)), y)
@@ -34,25 +33,10 @@ class FgsmAdversarialTraining:
     alpha: float
     attack_label: Literal["predicted", "true"]
 
-    def rounds(self, epochs: int) -> tuple[tuple[int, bool], ...]:
-        """One round."""
-        return ((epochs, True),)
-
-    def loss(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        y: Tensor,
-        *,
-        teacher: nn.Module | None,
-        round_: int,
-        progress: float,
-        generator: torch.Generator,
-    ) -> Tensor:
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Tensor:
         """J~(theta, x, y)."""
-        del teacher, round_, progress, generator
         loss = cross_entropy if self.attack_label == "true" else _own_cross_entropy
-        with evaluating(model):
+        with step.crafting(model):
             x_adv = fgsm(model, x, Untargeted(y, loss), Linf(self.epsilon))
         α = self.alpha
         return α * cross_entropy(model(x), y).mean() + (1 - α) * cross_entropy(model(x_adv), y).mean()

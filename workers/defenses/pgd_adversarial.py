@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from workers.attacks import pgd
 from workers.goals import Untargeted
 from workers.losses import cross_entropy
-from workers.models import evaluating
+from workers.recipe import Recipe, Step
 from workers.threats import Linf
 
 
 @dataclass(frozen=True, kw_only=True)
-class PgdAdversarialTraining:
+class PgdAdversarialTraining(Recipe):
     """Cross-entropy on PGD examples with random start, made afresh in each step.
 
     min_theta E max_{||delta||_inf <= epsilon} J(theta, x + delta, y)
@@ -34,25 +33,10 @@ class PgdAdversarialTraining:
     step_size: float
     epsilon_ramp: float
 
-    def rounds(self, epochs: int) -> tuple[tuple[int, bool], ...]:
-        """One round."""
-        return ((epochs, True),)
-
-    def loss(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        y: Tensor,
-        *,
-        teacher: nn.Module | None,
-        round_: int,
-        progress: float,
-        generator: torch.Generator,
-    ) -> Tensor:
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Tensor:
         """J(theta, x_adv, y) at the ramp's present epsilon."""
-        del teacher, round_
-        ramp = progress / self.epsilon_ramp if progress < self.epsilon_ramp else 1.0
-        with evaluating(model):
+        ramp = step.progress / self.epsilon_ramp if step.progress < self.epsilon_ramp else 1.0
+        with step.crafting(model):
             x_adv = pgd(
                 model,
                 x,
@@ -61,6 +45,6 @@ class PgdAdversarialTraining:
                 steps=self.steps,
                 step_size=ramp * self.step_size,
                 random_start=True,
-                generator=generator,
+                generator=step.generator,
             )
         return cross_entropy(model(x_adv), y).mean()

@@ -2,9 +2,11 @@
 
 The bytes are a safetensors file. Tensors:
 
-    network/NAME, teacher/NAME    weights and buffers, by their names in the network
-    optimizer/I/NAME              the optimiser's state of parameter number I
-    total                         the sum of the losses of this epoch so far
+    network/NAME         weights and buffers, by their names in the network
+    teacher/I/NAME       those of the networks that were trained before it, in their order
+    optimizer/I/NAME     the optimiser's state of parameter number I
+    memory/NAME          what the defense keeps from step to step
+    total                the sum of the losses of this epoch so far
 
 and under the key "checkpoint" of its metadata one JSON object: {"version", "plan", "round", "step", "history"}. `plan`
 is the digest of all that the training is made from; a checkpoint of another plan is refused. The learning rate and
@@ -16,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import safetensors
@@ -27,7 +29,7 @@ from torch import Tensor
 from workers.failures import Rejected
 from workers.models import Classifier
 
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass
@@ -37,18 +39,20 @@ class State:
     round: int  # from 0 on
     step: int  # steps done in this round
     network: Classifier
-    teacher: Classifier | None  # the network that was trained before this one, frozen
+    teachers: tuple[Classifier, ...]  # the networks that were trained before this one, frozen
     optimizer: torch.optim.Optimizer
     total: Tensor  # sum of the losses of this epoch so far, ()
     history: list[float]  # mean loss of every epoch done, over all rounds
+    memory: dict[str, Tensor] = field(default_factory=dict)  # what the defense keeps from step to step
     seen: float | None = None  # the mean loss that was last read; for messages only, so no part of a checkpoint
 
 
 def pack(state: State, plan: str) -> bytes:
     """The checkpoint of `state`."""
     tensors = {f"network/{name}": value for name, value in state.network.network.state_dict().items()}
-    if state.teacher is not None:
-        tensors |= {f"teacher/{name}": value for name, value in state.teacher.network.state_dict().items()}
+    for number, teacher in enumerate(state.teachers):
+        tensors |= {f"teacher/{number}/{name}": value for name, value in teacher.network.state_dict().items()}
+    tensors |= {f"memory/{name}": value for name, value in state.memory.items()}
     for number, parameter in enumerate(_parameters(state.optimizer)):
         kept = state.optimizer.state[parameter].items()
         tensors |= {f"optimizer/{number}/{name}": value for name, value in kept if isinstance(value, Tensor)}
@@ -69,13 +73,13 @@ def pack(state: State, plan: str) -> bytes:
 def unpack(
     data: bytes,
     plan: str,
-    fresh: Callable[[], Classifier],
-    begin: Callable[[int, Classifier, Classifier | None, list[float]], State],
+    networks: Callable[[int], list[Classifier]],
+    begin: Callable[[int, list[Classifier], list[float]], State],
 ) -> State:
     """The state that a checkpoint of the same plan holds.
 
-    `fresh` makes a network with the initial weights, `begin` the state of a round (its number, its network, teacher and
-    history) before its first step.
+    `networks` makes the networks of a round by its number, the teachers first, and `begin` the state of a round (its
+    number, networks and history) before its first step.
     """
     try:
         tensors: dict[str, Tensor] = safetensors.torch.load(data)
@@ -84,12 +88,11 @@ def unpack(
         raise Rejected("MALFORMED_CHECKPOINT", f"this is not a checkpoint of a training: {error!r}") from error
     if content["version"] != _VERSION or content["plan"] != _digest(plan):
         raise Rejected("CHECKPOINT_DOES_NOT_FIT", "the checkpoint is of another training, or of another version")
-    network, teacher = fresh(), None
-    network.network.load_state_dict(_under(tensors, "network/"))
-    if any(name.startswith("teacher/") for name in tensors):
-        teacher = fresh().eval().requires_grad_(requires_grad=False)
-        teacher.network.load_state_dict(_under(tensors, "teacher/"))
-    state = begin(content["round"], network, teacher, content["history"])
+    state = begin(content["round"], networks(content["round"]), content["history"])
+    state.network.network.load_state_dict(_under(tensors, "network/"))
+    for number, teacher in enumerate(state.teachers):
+        teacher.network.load_state_dict(_under(tensors, f"teacher/{number}/"))
+    state.memory = {name: value.to(state.total.device) for name, value in _under(tensors, "memory/").items()}
     for number, parameter in enumerate(_parameters(state.optimizer)):
         kept = _under(tensors, f"optimizer/{number}/")
         state.optimizer.state[parameter] = {name: _like(value, parameter) for name, value in kept.items()}

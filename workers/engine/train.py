@@ -24,14 +24,15 @@ from workers.data import Dataset
 from workers.engine.checkpoint import unpack
 from workers.engine.frozen import device_of
 from workers.engine.monitor import NullMonitor, TrainingMonitor
-from workers.engine.train_loop import Defense, Training
+from workers.engine.train_loop import Training
 from workers.engine.train_schedule import Optimization
 from workers.failures import Rejected
 from workers.models import Classifier
+from workers.recipe import Recipe
 
 _SILENCE: Final = NullMonitor()
 
-__all__ = ["Defense", "Optimization", "TrainResult", "train"]
+__all__ = ["Optimization", "TrainResult", "train"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class TrainResult:
 def train(
     model: Classifier,
     dataset: Dataset,
-    defense: Defense,
+    defense: Recipe,
     optimization: Optimization,
     *,
     seed: int,
@@ -63,7 +64,7 @@ def train(
     _check(model, dataset)
     device = device_of(model)
     training = Training(model, dataset.to(device), defense, optimization, seed, monitor, save, checkpoint_every_s)
-    state = training.start() if resume is None else unpack(resume, training.plan, training.fresh, training.begin)
+    state = training.start() if resume is None else unpack(resume, training.plan, training.networks, training.begin)
     # Dropout draws from torch's global generators, which are seeded before every step and put back here.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         training.run(state)

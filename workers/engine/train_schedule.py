@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 # One cycle: shares and divisors of torch's OneCycleLR.
 _WARM_UP = 0.3
@@ -58,15 +58,13 @@ def make_optimizer(optimization: Optimization, model: nn.Module) -> torch.optim.
     return torch.optim.Adam(parameters, lr=0.0, betas=(0.9, 0.999), fused=True)
 
 
-def descend(optimizer: torch.optim.Optimizer, loss: Tensor, rate: float, weight_decay: float) -> None:
-    """One step down the gradient of `loss` at `rate`, after theta <- (1 - rate * weight_decay) theta.
+def move(optimizer: torch.optim.Optimizer, rate: float, weight_decay: float) -> None:
+    """One step along the gradients there are at `rate`, after theta <- (1 - rate * weight_decay) theta.
 
     The decay is decoupled from the gradient (arXiv:1711.05101), and the same for both optimisers; as in torch's AdamW
     it is multiplied by the rate.
     """
     (group,) = optimizer.param_groups
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
     if weight_decay:
         with torch.no_grad():
             for parameter in group["params"]:

@@ -22,52 +22,19 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from sparring.v1 import options_pb2 as sparring_dot_v1_dot_options__pb2
+from sparring.v1 import defenses_adversarial_pb2 as sparring_dot_v1_dot_defenses__adversarial__pb2
+from sparring.v1 import defenses_smooth_pb2 as sparring_dot_v1_dot_defenses__smooth__pb2
 
+from sparring.v1.defenses_adversarial_pb2 import *
+from sparring.v1.defenses_smooth_pb2 import *
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asparring/v1/defenses.proto\x12\x0bsparring.v1\x1a\x19sparring/v1/options.proto\"\x82\x02\n\x07\x44\x65\x66\x65nse\x12\x31\n\x08standard\x18\x01 \x01(\x0b\x32\x1d.sparring.v1.StandardTrainingH\x00\x12@\n\x10\x66gsm_adversarial\x18\x02 \x01(\x0b\x32$.sparring.v1.FgsmAdversarialTrainingH\x00\x12>\n\x0fpgd_adversarial\x18\x03 \x01(\x0b\x32#.sparring.v1.PgdAdversarialTrainingH\x00\x12:\n\x0c\x64istillation\x18\x04 \x01(\x0b\x32\".sparring.v1.DefensiveDistillationH\x00\x42\x06\n\x04kind\"\x81\x01\n\x10StandardTraining:m\xb2\xd4\x18i\n\x11Standard training\x12\x38\x43ross-entropy on clean batches; the undefended baseline.*\x1amin_theta E J(theta, x, y)\"\xc1\x05\n\x17\x46gsmAdversarialTraining\x12X\n\x07\x65psilon\x18\x01 \x01(\x01\x42\x42\xaa\xd4\x18>\t\x00\x00\x00\x00\x00\x00\x00\x00\x11\x00\x00\x00\x00\x00\x00\xf0?\"\x0fpixel in [0, 1]*\x04\x30.25:\x13\x31\x34\x31\x32.6572 section 6H\x00\x88\x01\x01\x12L\n\x05\x61lpha\x18\x02 \x01(\x01\x42\x38\xaa\xd4\x18\x34\t\x00\x00\x00\x00\x00\x00\x00\x00\x11\x00\x00\x00\x00\x00\x00\xf0?\"\x06weight*\x03\x30.5:\x13\x31\x34\x31\x32.6572 section 6H\x01\x88\x01\x01\x12L\n\x0c\x61ttack_label\x18\x03 \x01(\x0e\x32\x18.sparring.v1.AttackLabelB\x1c\xaa\xd4\x18\x18*\x16\x41TTACK_LABEL_PREDICTED:\x99\x03\xb2\xd4\x18\x94\x03\n\x19\x46GSM adversarial training\x12~A mix of the loss on clean examples and on FGSM examples made afresh in each step. Robust to FGSM, seldom to iterated attacks.\x1a\t1412.6572\" Goodfellow, Shlens, Szegedy 2014*]alpha * J(theta, x, y) + (1 - alpha) * J(theta, x + epsilon * sign(grad_x J(theta, x, y)), y):kExamples are clipped to [0, 1] and made with the model\'s own prediction unless attack_label says otherwise.B\n\n\x08_epsilonB\x08\n\x06_alpha\"\xb0\x06\n\x16PgdAdversarialTraining\x12X\n\x07\x65psilon\x18\x01 \x01(\x01\x42\x42\xaa\xd4\x18>\t\x00\x00\x00\x00\x00\x00\x00\x00\x11\x00\x00\x00\x00\x00\x00\xf0?\"\x0fpixel in [0, 1]*\x03\x30.3:\x14\x31\x37\x30\x36.06083 section 5H\x00\x88\x01\x01\x12J\n\x05steps\x18\x02 \x01(\rB6\xaa\xd4\x18\x32\t\x00\x00\x00\x00\x00\x00\xf0?\x11\x00\x00\x00\x00\x00@\x8f@\"\x05steps*\x01\x37:\x14\x31\x37\x30\x36.06083 section 5H\x01\x88\x01\x01\x12n\n\tstep_size\x18\x03 \x01(\x01\x42V\xaa\xd4\x18R\t\x00\x00\x00\x00\x00\x00\x00\x00\x11\x00\x00\x00\x00\x00\x00\xf0?\x18\x01\"\x0fpixel in [0, 1]2\x15\x32.5 * epsilon / steps:\x14\x31\x37\x30\x36.06083 section 5H\x02\x88\x01\x01\x12N\n\x0c\x65psilon_ramp\x18\x04 \x01(\x01\x42\x33\xaa\xd4\x18/\t\x00\x00\x00\x00\x00\x00\x00\x00\x11\x00\x00\x00\x00\x00\x00\xf0?\"\x15\x66raction of all steps*\x04\x30.25H\x03\x88\x01\x01:\xfa\x02\xb2\xd4\x18\xf5\x02\n\x18PGD adversarial training\x12JCross-entropy on PGD examples with random start, made afresh in each step.\x1a\n1706.06083\",Madry, Makelov, Schmidt, Tsipras, Vladu 2017*Amin_theta E max_{||delta||_inf <= epsilon} J(theta, x + delta, y):\x8f\x01\x45psilon may be ramped linearly from 0 over the first part of training (epsilon_ramp), which lets small nets leave the plateau at large epsilon.B\n\n\x08_epsilonB\x08\n\x06_stepsB\x0c\n\n_step_sizeB\x0f\n\r_epsilon_ramp\"\x8f\x06\n\x15\x44\x65\x66\x65nsiveDistillation\x12X\n\x0btemperature\x18\x01 \x01(\x01\x42>\xaa\xd4\x18:\t\x00\x00\x00\x00\x00\x00\xf0?\x11\x00\x00\x00\x00\x00@\x8f@\"\x0btemperature*\x02\x34\x30:\x15\x31\x35\x31\x31.04508 section IVH\x00\x88\x01\x01\x12P\n\x0eteacher_epochs\x18\x02 \x01(\rB3\xaa\xd4\x18/\t\x00\x00\x00\x00\x00\x00\xf0?\x11\x00\x00\x00\x00\x00\x88\xc3@\"\x06\x65pochs2\x13optimization.epochsH\x01\x88\x01\x01:\xa6\x04\xb2\xd4\x18\xa1\x04\n\x16\x44\x65\x66\x65nsive distillation\x12\xce\x01\x41 teacher trained at temperature T labels the data; a student of the same architecture learns those labels at T and is deployed at T = 1. Its small gradients hide it from some attacks; it is not robustness.\x1a\n1511.04508\"\'Papernot, McDaniel, Wu, Jha, Swami 2015*dteacher: J(softmax(z / T), y); student: J(softmax(z / T), softmax(z_teacher / T)); deployed at T = 1:\x9a\x01Teacher and student start with one epoch at T = 1, as in Carlini and Wagner\'s rebuild (arXiv:1608.04644), without which high temperatures do not converge.B\x0e\n\x0c_temperatureB\x11\n\x0f_teacher_epochs*^\n\x0b\x41ttackLabel\x12\x1c\n\x18\x41TTACK_LABEL_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41TTACK_LABEL_PREDICTED\x10\x01\x12\x15\n\x11\x41TTACK_LABEL_TRUE\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asparring/v1/defenses.proto\x12\x0bsparring.v1\x1a&sparring/v1/defenses_adversarial.proto\x1a!sparring/v1/defenses_smooth.proto\"\x82\x02\n\x07\x44\x65\x66\x65nse\x12\x31\n\x08standard\x18\x01 \x01(\x0b\x32\x1d.sparring.v1.StandardTrainingH\x00\x12@\n\x10\x66gsm_adversarial\x18\x02 \x01(\x0b\x32$.sparring.v1.FgsmAdversarialTrainingH\x00\x12>\n\x0fpgd_adversarial\x18\x03 \x01(\x0b\x32#.sparring.v1.PgdAdversarialTrainingH\x00\x12:\n\x0c\x64istillation\x18\x04 \x01(\x0b\x32\".sparring.v1.DefensiveDistillationH\x00\x42\x06\n\x04kindP\x00P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sparring.v1.defenses_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STANDARDTRAINING']._loaded_options = None
-  _globals['_STANDARDTRAINING']._serialized_options = b'\262\324\030i\n\021Standard training\0228Cross-entropy on clean batches; the undefended baseline.*\032min_theta E J(theta, x, y)'
-  _globals['_FGSMADVERSARIALTRAINING'].fields_by_name['epsilon']._loaded_options = None
-  _globals['_FGSMADVERSARIALTRAINING'].fields_by_name['epsilon']._serialized_options = b'\252\324\030>\t\000\000\000\000\000\000\000\000\021\000\000\000\000\000\000\360?\"\017pixel in [0, 1]*\0040.25:\0231412.6572 section 6'
-  _globals['_FGSMADVERSARIALTRAINING'].fields_by_name['alpha']._loaded_options = None
-  _globals['_FGSMADVERSARIALTRAINING'].fields_by_name['alpha']._serialized_options = b'\252\324\0304\t\000\000\000\000\000\000\000\000\021\000\000\000\000\000\000\360?\"\006weight*\0030.5:\0231412.6572 section 6'
-  _globals['_FGSMADVERSARIALTRAINING'].fields_by_name['attack_label']._loaded_options = None
-  _globals['_FGSMADVERSARIALTRAINING'].fields_by_name['attack_label']._serialized_options = b'\252\324\030\030*\026ATTACK_LABEL_PREDICTED'
-  _globals['_FGSMADVERSARIALTRAINING']._loaded_options = None
-  _globals['_FGSMADVERSARIALTRAINING']._serialized_options = b'\262\324\030\224\003\n\031FGSM adversarial training\022~A mix of the loss on clean examples and on FGSM examples made afresh in each step. Robust to FGSM, seldom to iterated attacks.\032\t1412.6572\" Goodfellow, Shlens, Szegedy 2014*]alpha * J(theta, x, y) + (1 - alpha) * J(theta, x + epsilon * sign(grad_x J(theta, x, y)), y):kExamples are clipped to [0, 1] and made with the model\'s own prediction unless attack_label says otherwise.'
-  _globals['_PGDADVERSARIALTRAINING'].fields_by_name['epsilon']._loaded_options = None
-  _globals['_PGDADVERSARIALTRAINING'].fields_by_name['epsilon']._serialized_options = b'\252\324\030>\t\000\000\000\000\000\000\000\000\021\000\000\000\000\000\000\360?\"\017pixel in [0, 1]*\0030.3:\0241706.06083 section 5'
-  _globals['_PGDADVERSARIALTRAINING'].fields_by_name['steps']._loaded_options = None
-  _globals['_PGDADVERSARIALTRAINING'].fields_by_name['steps']._serialized_options = b'\252\324\0302\t\000\000\000\000\000\000\360?\021\000\000\000\000\000@\217@\"\005steps*\0017:\0241706.06083 section 5'
-  _globals['_PGDADVERSARIALTRAINING'].fields_by_name['step_size']._loaded_options = None
-  _globals['_PGDADVERSARIALTRAINING'].fields_by_name['step_size']._serialized_options = b'\252\324\030R\t\000\000\000\000\000\000\000\000\021\000\000\000\000\000\000\360?\030\001\"\017pixel in [0, 1]2\0252.5 * epsilon / steps:\0241706.06083 section 5'
-  _globals['_PGDADVERSARIALTRAINING'].fields_by_name['epsilon_ramp']._loaded_options = None
-  _globals['_PGDADVERSARIALTRAINING'].fields_by_name['epsilon_ramp']._serialized_options = b'\252\324\030/\t\000\000\000\000\000\000\000\000\021\000\000\000\000\000\000\360?\"\025fraction of all steps*\0040.25'
-  _globals['_PGDADVERSARIALTRAINING']._loaded_options = None
-  _globals['_PGDADVERSARIALTRAINING']._serialized_options = b'\262\324\030\365\002\n\030PGD adversarial training\022JCross-entropy on PGD examples with random start, made afresh in each step.\032\n1706.06083\",Madry, Makelov, Schmidt, Tsipras, Vladu 2017*Amin_theta E max_{||delta||_inf <= epsilon} J(theta, x + delta, y):\217\001Epsilon may be ramped linearly from 0 over the first part of training (epsilon_ramp), which lets small nets leave the plateau at large epsilon.'
-  _globals['_DEFENSIVEDISTILLATION'].fields_by_name['temperature']._loaded_options = None
-  _globals['_DEFENSIVEDISTILLATION'].fields_by_name['temperature']._serialized_options = b'\252\324\030:\t\000\000\000\000\000\000\360?\021\000\000\000\000\000@\217@\"\013temperature*\00240:\0251511.04508 section IV'
-  _globals['_DEFENSIVEDISTILLATION'].fields_by_name['teacher_epochs']._loaded_options = None
-  _globals['_DEFENSIVEDISTILLATION'].fields_by_name['teacher_epochs']._serialized_options = b'\252\324\030/\t\000\000\000\000\000\000\360?\021\000\000\000\000\000\210\303@\"\006epochs2\023optimization.epochs'
-  _globals['_DEFENSIVEDISTILLATION']._loaded_options = None
-  _globals['_DEFENSIVEDISTILLATION']._serialized_options = b'\262\324\030\241\004\n\026Defensive distillation\022\316\001A teacher trained at temperature T labels the data; a student of the same architecture learns those labels at T and is deployed at T = 1. Its small gradients hide it from some attacks; it is not robustness.\032\n1511.04508\"\'Papernot, McDaniel, Wu, Jha, Swami 2015*dteacher: J(softmax(z / T), y); student: J(softmax(z / T), softmax(z_teacher / T)); deployed at T = 1:\232\001Teacher and student start with one epoch at T = 1, as in Carlini and Wagner\'s rebuild (arXiv:1608.04644), without which high temperatures do not converge.'
-  _globals['_ATTACKLABEL']._serialized_start=2776
-  _globals['_ATTACKLABEL']._serialized_end=2870
-  _globals['_DEFENSE']._serialized_start=71
-  _globals['_DEFENSE']._serialized_end=329
-  _globals['_STANDARDTRAINING']._serialized_start=332
-  _globals['_STANDARDTRAINING']._serialized_end=461
-  _globals['_FGSMADVERSARIALTRAINING']._serialized_start=464
-  _globals['_FGSMADVERSARIALTRAINING']._serialized_end=1169
-  _globals['_PGDADVERSARIALTRAINING']._serialized_start=1172
-  _globals['_PGDADVERSARIALTRAINING']._serialized_end=1988
-  _globals['_DEFENSIVEDISTILLATION']._serialized_start=1991
-  _globals['_DEFENSIVEDISTILLATION']._serialized_end=2774
+  _globals['_DEFENSE']._serialized_start=119
+  _globals['_DEFENSE']._serialized_end=377
 # @@protoc_insertion_point(module_scope)

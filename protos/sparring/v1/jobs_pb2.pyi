@@ -15,6 +15,16 @@ from sparring.v1 import attacks_threat_pb2 as _attacks_threat_pb2
 from sparring.v1 import datasets_pb2 as _datasets_pb2
 from sparring.v1 import defenses_pb2 as _defenses_pb2
 from sparring.v1 import models_pb2 as _models_pb2
+from sparring.v1 import training_pb2 as _training_pb2
+from sparring.v1.training_pb2 import OPTIMIZER_ADAM as OPTIMIZER_ADAM
+from sparring.v1.training_pb2 import OPTIMIZER_SGD as OPTIMIZER_SGD
+from sparring.v1.training_pb2 import OPTIMIZER_UNSPECIFIED as OPTIMIZER_UNSPECIFIED
+from sparring.v1.training_pb2 import Optimization as Optimization
+from sparring.v1.training_pb2 import Optimizer as Optimizer
+from sparring.v1.training_pb2 import SCHEDULE_CONSTANT as SCHEDULE_CONSTANT
+from sparring.v1.training_pb2 import SCHEDULE_ONE_CYCLE as SCHEDULE_ONE_CYCLE
+from sparring.v1.training_pb2 import SCHEDULE_UNSPECIFIED as SCHEDULE_UNSPECIFIED
+from sparring.v1.training_pb2 import Schedule as Schedule
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -51,50 +61,6 @@ DEVICE_CPU: Device.ValueType  # 2
 DEVICE_GPU: Device.ValueType  # 3
 """GPU workers only."""
 Global___Device: _TypeAlias = Device  # noqa: Y015
-
-class _Optimizer:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _OptimizerEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Optimizer.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    OPTIMIZER_UNSPECIFIED: _Optimizer.ValueType  # 0
-    OPTIMIZER_ADAM: _Optimizer.ValueType  # 1
-    """Adam (arXiv:1412.6980), betas 0.9 and 0.999."""
-    OPTIMIZER_SGD: _Optimizer.ValueType  # 2
-    """Stochastic gradient descent with Nesterov momentum."""
-
-class Optimizer(_Optimizer, metaclass=_OptimizerEnumTypeWrapper):
-    """Which optimiser steps."""
-
-OPTIMIZER_UNSPECIFIED: Optimizer.ValueType  # 0
-OPTIMIZER_ADAM: Optimizer.ValueType  # 1
-"""Adam (arXiv:1412.6980), betas 0.9 and 0.999."""
-OPTIMIZER_SGD: Optimizer.ValueType  # 2
-"""Stochastic gradient descent with Nesterov momentum."""
-Global___Optimizer: _TypeAlias = Optimizer  # noqa: Y015
-
-class _Schedule:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _ScheduleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Schedule.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    SCHEDULE_UNSPECIFIED: _Schedule.ValueType  # 0
-    SCHEDULE_ONE_CYCLE: _Schedule.ValueType  # 1
-    """Up to the given rate over the first 30 % of the steps, then down to almost 0 by a cosine (arXiv:1708.07120)."""
-    SCHEDULE_CONSTANT: _Schedule.ValueType  # 2
-    """The given rate throughout."""
-
-class Schedule(_Schedule, metaclass=_ScheduleEnumTypeWrapper):
-    """How the learning rate moves over the training."""
-
-SCHEDULE_UNSPECIFIED: Schedule.ValueType  # 0
-SCHEDULE_ONE_CYCLE: Schedule.ValueType  # 1
-"""Up to the given rate over the first 30 % of the steps, then down to almost 0 by a cosine (arXiv:1708.07120)."""
-SCHEDULE_CONSTANT: Schedule.ValueType  # 2
-"""The given rate throughout."""
-Global___Schedule: _TypeAlias = Schedule  # noqa: Y015
 
 @_typing.final
 class Execution(_message.Message):
@@ -262,71 +228,6 @@ class EvaluationSpec(_message.Message):
 Global___EvaluationSpec: _TypeAlias = EvaluationSpec  # noqa: Y015
 
 @_typing.final
-class Optimization(_message.Message):
-    """How the weights are moved."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    EPOCHS_FIELD_NUMBER: _builtins.int
-    BATCH_SIZE_FIELD_NUMBER: _builtins.int
-    LEARNING_RATE_FIELD_NUMBER: _builtins.int
-    WEIGHT_DECAY_FIELD_NUMBER: _builtins.int
-    MOMENTUM_FIELD_NUMBER: _builtins.int
-    OPTIMIZER_FIELD_NUMBER: _builtins.int
-    SCHEDULE_FIELD_NUMBER: _builtins.int
-    epochs: _builtins.int
-    """Passes over the training samples. Range [1, 10000]."""
-    batch_size: _builtins.int
-    """Samples of one step. Range [1, 65536]."""
-    learning_rate: _builtins.float
-    """The (largest) learning rate. Range (0, 100]."""
-    weight_decay: _builtins.float
-    """Decoupled weight decay. Range [0, 1]."""
-    momentum: _builtins.float
-    """Momentum of SGD. Range [0, 1]."""
-    optimizer: Global___Optimizer.ValueType
-    """Which optimiser steps."""
-    schedule: Global___Schedule.ValueType
-    """How the learning rate moves."""
-    def __init__(
-        self,
-        *,
-        epochs: _builtins.int | None = ...,
-        batch_size: _builtins.int | None = ...,
-        learning_rate: _builtins.float | None = ...,
-        weight_decay: _builtins.float | None = ...,
-        momentum: _builtins.float | None = ...,
-        optimizer: Global___Optimizer.ValueType = ...,
-        schedule: Global___Schedule.ValueType = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_epochs", b"_epochs", "_learning_rate", b"_learning_rate", "_momentum", b"_momentum", "_weight_decay", b"_weight_decay", "batch_size", b"batch_size", "epochs", b"epochs", "learning_rate", b"learning_rate", "momentum", b"momentum", "weight_decay", b"weight_decay"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_epochs", b"_epochs", "_learning_rate", b"_learning_rate", "_momentum", b"_momentum", "_weight_decay", b"_weight_decay", "batch_size", b"batch_size", "epochs", b"epochs", "learning_rate", b"learning_rate", "momentum", b"momentum", "optimizer", b"optimizer", "schedule", b"schedule", "weight_decay", b"weight_decay"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__batch_size: _TypeAlias = _typing.Literal["batch_size"]  # noqa: Y015
-    _WhichOneofArgType__batch_size: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size"]  # noqa: Y015
-    _WhichOneofReturnType__epochs: _TypeAlias = _typing.Literal["epochs"]  # noqa: Y015
-    _WhichOneofArgType__epochs: _TypeAlias = _typing.Literal["_epochs", b"_epochs"]  # noqa: Y015
-    _WhichOneofReturnType__learning_rate: _TypeAlias = _typing.Literal["learning_rate"]  # noqa: Y015
-    _WhichOneofArgType__learning_rate: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate"]  # noqa: Y015
-    _WhichOneofReturnType__momentum: _TypeAlias = _typing.Literal["momentum"]  # noqa: Y015
-    _WhichOneofArgType__momentum: _TypeAlias = _typing.Literal["_momentum", b"_momentum"]  # noqa: Y015
-    _WhichOneofReturnType__weight_decay: _TypeAlias = _typing.Literal["weight_decay"]  # noqa: Y015
-    _WhichOneofArgType__weight_decay: _TypeAlias = _typing.Literal["_weight_decay", b"_weight_decay"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__batch_size) -> _WhichOneofReturnType__batch_size | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__epochs) -> _WhichOneofReturnType__epochs | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__learning_rate) -> _WhichOneofReturnType__learning_rate | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__momentum) -> _WhichOneofReturnType__momentum | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__weight_decay) -> _WhichOneofReturnType__weight_decay | None: ...
-
-Global___Optimization: _TypeAlias = Optimization  # noqa: Y015
-
-@_typing.final
 class TrainingSpec(_message.Message):
     """Training a model with a defense."""
 
@@ -366,7 +267,7 @@ class TrainingSpec(_message.Message):
         """The defense. Unset: standard training."""
 
     @_builtins.property
-    def optimization(self) -> Global___Optimization:
+    def optimization(self) -> _training_pb2.Optimization:
         """How the weights are moved."""
 
     @_builtins.property
@@ -384,7 +285,7 @@ class TrainingSpec(_message.Message):
         data: _datasets_pb2.DataSelection | None = ...,
         evaluation_data: _datasets_pb2.DataSelection | None = ...,
         defense: _defenses_pb2.Defense | None = ...,
-        optimization: Global___Optimization | None = ...,
+        optimization: _training_pb2.Optimization | None = ...,
         seed: _builtins.int = ...,
         model_id: _builtins.str = ...,
         initial_model: _builtins.str = ...,

@@ -6,6 +6,15 @@ Jobs: an attack, a training or an evaluation, from acceptance to result."""
 from collections import abc as _abc
 from grpc import aio as _aio
 from sparring.v1 import jobs_pb2 as _jobs_pb2
+from sparring.v1.training_pb2 import OPTIMIZER_ADAM as OPTIMIZER_ADAM
+from sparring.v1.training_pb2 import OPTIMIZER_SGD as OPTIMIZER_SGD
+from sparring.v1.training_pb2 import OPTIMIZER_UNSPECIFIED as OPTIMIZER_UNSPECIFIED
+from sparring.v1.training_pb2 import Optimization as Optimization
+from sparring.v1.training_pb2 import Optimizer as Optimizer
+from sparring.v1.training_pb2 import SCHEDULE_CONSTANT as SCHEDULE_CONSTANT
+from sparring.v1.training_pb2 import SCHEDULE_ONE_CYCLE as SCHEDULE_ONE_CYCLE
+from sparring.v1.training_pb2 import SCHEDULE_UNSPECIFIED as SCHEDULE_UNSPECIFIED
+from sparring.v1.training_pb2 import Schedule as Schedule
 import abc as _abc_1
 import grpc as _grpc
 import sys

@@ -14,6 +14,7 @@ from workers.defenses import (
     StandardTraining,
 )
 from workers.models import Signature, build
+from workers.recipe import Round, Step
 
 X = torch.rand(6, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 Y = torch.tensor([0, 1, 2, 0, 1, 2])
@@ -33,7 +34,8 @@ def linear(seed=0):
 def loss(defense, model, *, teacher=None, round_=1, progress=1.0, seed=5):
     """The defense's loss on the batch."""
     generator = torch.Generator().manual_seed(seed)
-    return defense.loss(model, X, Y, teacher=teacher, round_=round_, progress=progress, generator=generator)
+    teachers = () if teacher is None else (teacher,)
+    return defense.loss(model, X, Y, Step(round=round_, progress=progress, generator=generator, teachers=teachers))
 
 
 class Recorder(nn.Module):
@@ -103,8 +105,8 @@ def test_pgd_starts_where_the_generator_says():
 def test_distillation_trains_two_networks():
     """Teacher and student, each with one epoch at T = 1 before its own; the others train one."""
     defense = DefensiveDistillation(temperature=10.0, teacher_epochs=2)
-    assert defense.rounds(5) == ((1, True), (2, False), (1, True), (5, False))
-    assert all(EVERY[name].rounds(5) == ((5, True),) for name in EVERY if name != "distillation")
+    assert defense.rounds(5) == (Round(1), Round(2, fresh=False), Round(1), Round(5, fresh=False))
+    assert all(EVERY[name].rounds(5) == (Round(5),) for name in EVERY if name != "distillation")
 
 
 def test_distillation_begins_at_temperature_one():

@@ -49,9 +49,9 @@ class Watcher(StandardTraining):
     def __init__(self):
         self.__dict__["seen"] = []  # the class is frozen
 
-    def loss(self, model, x, y, **rest):
-        self.seen.append((x.clone(), rest))
-        return super().loss(model, x, y, **rest)
+    def loss(self, model, x, y, step):
+        self.seen.append((x.clone(), step))
+        return super().loss(model, x, y, step)
 
 
 def test_it_learns():
@@ -120,8 +120,8 @@ def test_the_defense_is_told_where_it_is(digits):
     """Round and progress start at 0 and never reach the end."""
     watcher = Watcher()
     train(build(SIGNATURE, seed=0), digits, watcher, THREE, seed=0)
-    assert [rest["round_"] for _, rest in watcher.seen] == [0] * 12
-    assert [rest["progress"] for _, rest in watcher.seen] == [step / 12 for step in range(12)]
+    assert [step.round for _, step in watcher.seen] == [0] * 12
+    assert [step.progress for _, step in watcher.seen] == [step / 12 for step in range(12)]
 
 
 def test_what_is_given_stays_as_it_is(digits):
@@ -164,9 +164,9 @@ def test_distillation_counts_the_epochs_of_both_networks(digits):
     ear, teachers = Ear(), []
 
     class Watched(DefensiveDistillation):
-        def loss(self, model, x, y, *, teacher, **rest):
-            teachers.append(None if teacher is None else (teacher.training, save(teacher)))
-            return super().loss(model, x, y, teacher=teacher, **rest)
+        def loss(self, model, x, y, step):
+            teachers.append(None if step.teacher is None else (step.teacher.training, save(step.teacher)))
+            return super().loss(model, x, y, step)
 
     defense = Watched(temperature=10.0, teacher_epochs=1)
     train(build(SIGNATURE, seed=0), digits, defense, THREE, seed=0, monitor=ear)
