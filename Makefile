@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test check test-system test-faults test-mutations test-soak bench bench-attacks test-gpu protos docs clean setup
+.PHONY: help demo test check test-system test-faults test-mutations test-soak bench bench-attacks bench-training test-gpu protos docs clean setup
 
 # `make test-faults SCALE=10 SEED=7`: ten times the faults, drawn from seed 7.
 SCALE ?= 1
@@ -65,6 +65,10 @@ bench: $(VENV)/.dev-stamp ## the ratios of the README
 bench-attacks: ## our attacks beside four other libraries' (BENCH=--quick for minutes); docs/benchmarks.md
 	$(PYTHON) benchmarks/attacks/environment.py
 	PYTHONPATH=. out/bench-venv/bin/python -m benchmarks.attacks $(BENCH)
+
+bench-training: ## our PGD training beside two other libraries' and the bare loop (BENCH=--quick); docs/benchmarks.md
+	$(PYTHON) benchmarks/attacks/environment.py
+	PYTHONPATH=. out/bench-venv/bin/python -m benchmarks.training $(BENCH)
 
 protos: $(VENV)/.dev-stamp ## regenerate the stubs beside the protos
 	$(RUN) tools/protos.py generate

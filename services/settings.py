@@ -18,6 +18,7 @@
     SPARRING_PAGE_TOKEN_KEY_FILE   a file that holds the key of page tokens          made afresh at each start
     SPARRING_LANE                  cpu or gpu                                cpu
     SPARRING_THREADS               threads of one worker                     1
+    SPARRING_PROCESSES             processes of one training, each with a GPU of its own, or such threads     1
     SPARRING_LEASE_S               how long a worker may stay silent         15
     SPARRING_STALL_S               how long a unit may show no progress      300
     SPARRING_DATA_ROOT             a folder of mounted datasets              none
@@ -116,6 +117,7 @@ class WorkerSettings:
     _: KW_ONLY
     lane: Lane = "cpu"
     threads: int = 1
+    processes: int = 1
     lease_s: float = 15.0
     stall_s: float = 300.0
     data_root: str | None = None
@@ -130,6 +132,7 @@ class WorkerSettings:
                 _store(env),
                 lane=cast("Lane", env.read("SPARRING_LANE", "cpu", _one_of("cpu", "gpu"))),
                 threads=env.read("SPARRING_THREADS", 1, _whole(minimum=1)),
+                processes=env.read("SPARRING_PROCESSES", 1, _whole(minimum=1)),
                 lease_s=env.read("SPARRING_LEASE_S", 15.0, _seconds),
                 stall_s=env.read("SPARRING_STALL_S", 300.0, _seconds),
                 data_root=env.read("SPARRING_DATA_ROOT", None, _folder),

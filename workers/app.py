@@ -186,13 +186,14 @@ def _become_a_worker() -> None:
 
     settings = WorkerSettings.from_env()
     drain = _drain()
-    here = device.take(settings.lane, settings.threads, drain)
+    here = device.take(settings.lane, settings.threads, drain, settings.processes)
     redis = connect(settings.store)
     store = JobStore(redis, settings.store)
     context = Context(
         artifacts=ArtifactStore(redis, settings.store),
         store=store,
         device=here.device,
+        devices=here.devices,
         data_root=settings.data_root,
         max_artifact_bytes=settings.store.max_artifact_bytes,
     )

@@ -24,6 +24,10 @@ class Rejected(Exception):
         self.reason = reason
         self.message = message
 
+    def __reduce__(self) -> tuple[type[Rejected], tuple[str, str]]:
+        """What makes it again in another process."""
+        return Rejected, (self.reason, self.message)
+
 
 class Interrupted(Exception):
     """Raised by a monitor out of a computation that has to stop; passes through every engine untouched."""

@@ -6,6 +6,7 @@ A defense is a frozen dataclass that inherits from `Recipe` and says what differ
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from workers.models import evaluating
+from workers.models.components import Component
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,10 @@ class Round:
     architecture: str = ""
     # Which weights a fresh round begins with: 0 for the training's initial weights, else others, the same for a number.
     initial: int = 0
+
+
+def _as_they_are(tensors: Sequence[Tensor]) -> None:
+    """Leave them: this process has the whole batch."""
 
 
 @dataclass(kw_only=True)
@@ -51,6 +57,9 @@ class Step:
     crafting_in_eval: bool = True
     # How often the training was rolled back because a probe found it overfitting to its own attack.
     rollbacks: int = 0
+    # Makes gradients of a mean over this process's part of the batch, in place, those of the mean over the whole: for a
+    # defense that differentiates by the weights itself. What follows from the loss is put together without it.
+    unite: Callable[[Sequence[Tensor]], None] = _as_they_are
 
     @property
     def teacher(self) -> nn.Module | None:
@@ -68,6 +77,10 @@ class Recipe:
     def rounds(self, epochs: int) -> tuple[Round, ...]:
         """The rounds of a training of so many `epochs`."""
         return (Round(epochs),)
+
+    def component(self) -> Component | None:
+        """What stands around the networks that it trains, from their initial weights on; None for nothing."""
+        return None
 
     def loss(self, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Tensor:
         """The mean loss of one batch, a scalar.
@@ -93,3 +106,12 @@ class Recipe:
     def labelled_batch(self) -> int:
         """How many labelled samples make a batch, where not all are labelled."""
         return 0
+
+    @property
+    def divisible(self) -> bool:
+        """Whether several processes may each take a part of every batch.
+
+        They may where the loss of a batch is the mean of those of its samples, so that what a defense keeps in
+        `Step.memory` is the same whichever part of the batch it was computed from.
+        """
+        return True

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import datetime as dt
-import importlib.metadata
 import json
-import os
-import platform
-import re
 import sys
 import time
 from pathlib import Path
@@ -17,21 +12,15 @@ from typing import Any
 import torch
 
 from benchmarks.attacks import nets, page
+from benchmarks.attacks.about import about
 from benchmarks.attacks.cases import CASES, larger
 from benchmarks.attacks.compare import compare
+from benchmarks.attacks.results import take_in, tell
 from benchmarks.attacks.side import SIDES, Setup, Side
 from benchmarks.attacks.targets import targets
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = (
-    "torch",
-    "numpy",
-    "torchattacks",
-    "foolbox",
-    "adversarial-robustness-toolbox",
-    "pyautoattack",
-)
-CLOCKS = {"cpu_s": "CPU time", "wall_s": "wall-clock time"}
+PACKAGES = ("torchattacks", "foolbox", "adversarial-robustness-toolbox", "pyautoattack")
 
 
 def arguments() -> argparse.Namespace:
@@ -70,18 +59,8 @@ def main() -> int:
     given.json.write_text(json.dumps(results, indent=1) + "\n")
     if given.page.exists():
         page.write(given.page, results)
-    for of_run, run in results.items():
-        for target in (target for key, found in run["comparisons"].items() for target in targets(key, found)):
-            verdict = "held  " if target.held else "MISSED"
-            print(f"{of_run}: {verdict} {target.case}: {target.sentence}: {target.figure:.3f}")
+    tell(results, targets)
     return 0
-
-
-def take_in(more: dict[str, Any], results: dict[str, Any]) -> None:
-    """Add runs to the results; of a run of the same name, cases of the same name are replaced."""
-    for name, run in more.items():
-        before = results.get(name, {"comparisons": {}})
-        results[name] = {"about": run["about"], "comparisons": before["comparisons"] | run["comparisons"]}
 
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
@@ -116,27 +95,8 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     finally:
         for side in sides.values():
             side.close()
-    return {"about": about(given, clock), "comparisons": comparisons}
-
-
-def about(given: argparse.Namespace, clock: str) -> dict[str, Any]:
-    """What a reader has to know of the run."""
-    return {
-        "device": torch.cuda.get_device_name() if given.device.startswith("cuda") else processor(),
-        "threads": given.threads,
-        "size": "quick" if given.quick else "full",
-        "clock": CLOCKS[clock],
-        "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
-        "versions": {"Python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in PACKAGES},
-    }
-
-
-def processor() -> str:
-    """The processor by the name that Linux has for it, and how many there are."""
-    path = Path("/proc/cpuinfo")
-    found = re.search(r"^model name\s*:\s*(.+)$", path.read_text(), re.MULTILINE) if path.exists() else None
-    return f"{found[1] if found else platform.machine()}, {os.cpu_count()} processors"
+    seen = about(PACKAGES, device=given.device, threads=given.threads, quick=given.quick, clock=clock)
+    return {"about": seen, "comparisons": comparisons}
 
 
 if __name__ == "__main__":

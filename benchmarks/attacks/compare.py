@@ -60,7 +60,7 @@ def compare(
             continue
         first[entrant.name] = getattr(once.measured, clock)
         say(f"  {case.key}: {entrant.name} {first[entrant.name]:.2f} s")
-        verdicts[entrant.name] = judge(ruler, x, y, once.measured.x_adv, **ruled)
+        verdicts[entrant.name] = judge(ruler, x, y, once.measured.result, **ruled)
         rows[entrant.name] = _row(once, verdicts[entrant.name], len(x))
     alive = [entrant for entrant in found if entrant.name in first]
     times, looking = _rounds(case, sides, alive, first, quick=quick, clock=clock, patience_s=patience_s, warm=warm)
@@ -133,16 +133,16 @@ def _beside(name: str, times: Mapping[str, list[float]], verdicts: Mapping[str, 
     for mode in OURS:
         if mode not in times:
             continue
-        row["times_ours"][mode] = _ratio(times[name], times[mode])
-        row["times_ours_looking"][mode] = _ratio([seconds + looking_s for seconds in times[name]], times[mode])
+        row["times_ours"][mode] = ratio(times[name], times[mode])
+        row["times_ours_looking"][mode] = ratio([seconds + looking_s for seconds in times[name]], times[mode])
         both = verdicts[name].broken & verdicts[mode].broken
         near, far = (verdicts[which].distance[both].mean() for which in (mode, name))
         row["distance_ratio"][mode] = float(near / far) if bool(both.any()) else None
     return row
 
 
-def _ratio(theirs: list[float], mine: list[float]) -> float:
-    """The median over the rounds; of medians where one of both was timed once only."""
+def ratio(theirs: list[float], mine: list[float]) -> float:
+    """How many times as long theirs takes: the median over the rounds; of medians where one was timed once only."""
     if len(theirs) == len(mine):
         return statistics.median(a / b for a, b in zip(theirs, mine, strict=True))
     return statistics.median(theirs) / statistics.median(mine)

@@ -9,29 +9,31 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import torch
-from torch import Tensor
+
+Result = TypeVar("Result")
 
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measured(Generic[Result]):
     """One call: its result, and what it took."""
 
-    x_adv: Tensor
+    result: Result
     wall_s: float
     cpu_s: float
 
 
-def timed(call: Callable[[], Tensor], device: torch.device) -> Measured:
+def timed(call: Callable[[], Result], device: torch.device) -> Measured[Result]:
     """Run the call; the device is idle before the clock starts and before it stops."""
     settle(device)
     wall, cpu = time.perf_counter(), time.process_time()
-    x_adv = call()
+    result = call()
     settle(device)
-    return Measured(x_adv, time.perf_counter() - wall, time.process_time() - cpu)
+    return Measured(result, time.perf_counter() - wall, time.process_time() - cpu)
 
 
 def settle(device: torch.device) -> None:

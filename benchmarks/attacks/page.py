@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,32 @@ Row = dict[str, Any]
 
 def write(page: Path, results: Mapping[str, Row]) -> None:
     """Put the tables of every run (by device) between the markers of `page`."""
+    between(page, BEGIN, END, (line for device in sorted(results) for line in of_run(results[device])))
+
+
+def between(page: Path, begin: str, end: str, lines: Iterable[str]) -> None:
+    """Put `lines` in the place of what stands between two markers, which the page has to have once each."""
     text = page.read_text()
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise SystemExit(f"{page} needs the two markers once each:\n{BEGIN}\n{END}")
-    before, _, after = text.partition(BEGIN)[0], None, text.partition(END)[2]
-    lines = [line for device in sorted(results) for line in of_run(results[device])]
-    page.write_text("\n".join([before + BEGIN, "", *lines, END]) + after)
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise SystemExit(f"{page} needs the two markers once each:\n{begin}\n{end}")
+    before, after = text.partition(begin)[0], text.partition(end)[2]
+    page.write_text("\n".join([before + begin, "", *lines, end]) + after)
 
 
 def of_run(run: Row) -> Iterator[str]:
     """One device's tables."""
     about, comparisons = run["about"], run["comparisons"]
+    yield from heading(about)
+    yield from _speeds({key: c for key, c in comparisons.items() if c["case"]["fixed_steps"]})
+    yield from _shortest({key: c for key, c in comparisons.items() if c["case"]["minimum"]})
+    others = {k: c for k, c in comparisons.items() if not (c["case"]["minimum"] or c["case"]["fixed_steps"])}
+    yield from _robustness(others)
+    yield from _costs(comparisons)
+    yield from verdict([target for key, c in comparisons.items() for target in targets(key, c)])
+
+
+def heading(about: Row) -> Iterator[str]:
+    """What a reader has to know of a run."""
     yield f"### On {about['device']}"
     yield ""
     yield (
@@ -36,15 +51,10 @@ def of_run(run: Row) -> Iterator[str]:
         f"{about['clock']}; " + ", ".join(f"{name} {version}" for name, version in about["versions"].items()) + "."
     )
     yield ""
-    yield from _speeds({key: c for key, c in comparisons.items() if c["case"]["fixed_steps"]})
-    yield from _shortest({key: c for key, c in comparisons.items() if c["case"]["minimum"]})
-    others = {k: c for k, c in comparisons.items() if not (c["case"]["minimum"] or c["case"]["fixed_steps"])}
-    yield from _robustness(others)
-    yield from _costs(comparisons)
-    yield from _verdict([target for key, c in comparisons.items() for target in targets(key, c)])
 
 
-def _table(head: str, rows: list[list[str]]) -> Iterator[str]:
+def table(head: str, rows: list[list[str]]) -> Iterator[str]:
+    """The columns of `head`, parted by bars, and the rows; nothing where there are none."""
     if not rows:
         return
     columns = head.split("|")
@@ -75,7 +85,7 @@ def _speeds(comparisons: Mapping[str, Row]) -> Iterator[str]:
         yield ""
     head = "attack, net, samples | ours s | survivors s | times as long"
     head += " | fastest | against survivors | favoured | with a look"
-    yield from _table(head, rows)
+    yield from table(head, rows)
 
 
 def least(peers: Mapping[str, Row], mode: str, *, figure: str = "times_ours") -> str:
@@ -101,7 +111,7 @@ def _shortest(comparisons: Mapping[str, Row]) -> Iterator[str]:
         yield "The shortest way. The ratio is our mean distance over theirs, on the samples that both broke."
         yield ""
     head = "attack, net, samples | library | success | mean distance | ours / theirs | s | times as long"
-    yield from _table(head, rows)
+    yield from table(head, rows)
 
 
 def _robustness(comparisons: Mapping[str, Row]) -> Iterator[str]:
@@ -117,7 +127,7 @@ def _robustness(comparisons: Mapping[str, Row]) -> Iterator[str]:
     if rows:
         yield "Robust accuracy left."
         yield ""
-    yield from _table("attack, net, samples | library | robust accuracy | s | times as long", rows)
+    yield from table("attack, net, samples | library | robust accuracy | s | times as long", rows)
 
 
 def _costs(comparisons: Mapping[str, Row]) -> Iterator[str]:
@@ -135,22 +145,23 @@ def _costs(comparisons: Mapping[str, Row]) -> Iterator[str]:
     yield ""
     head = "attack, net, samples | library | forwards | backwards | weight gradients | peak MiB"
     head += " | robust accuracy | invalid"
-    yield from _table(head, rows)
+    yield from table(head, rows)
     yield "</details>"
     yield ""
 
 
-def _verdict(found: list[Target]) -> Iterator[str]:
+def verdict(found: list[Target], why: Callable[[str, str], str] = reason) -> Iterator[str]:
+    """How many targets were held, which were missed and why, and every one."""
     missed = [target for target in found if not target.held]
     yield f"Targets: {len(found) - len(missed)} of {len(found)} held."
     yield ""
     if missed:
-        rows = [[t.case, t.sentence, f"{t.figure:.3g}", reason(t.case, t.sentence)] for t in missed]
-        yield from _table("missed | target | figure | why", rows)
+        rows = [[t.case, t.sentence, f"{t.figure:.3g}", why(t.case, t.sentence)] for t in missed]
+        yield from table("missed | target | figure | why", rows)
     yield "<details><summary>Every target</summary>"
     yield ""
     rows = [[t.case, t.sentence, f"{t.figure:.3g}", "held" if t.held else "**missed**"] for t in found]
-    yield from _table("case | target | figure | verdict", rows)
+    yield from table("case | target | figure | verdict", rows)
     yield "</details>"
     yield ""
 

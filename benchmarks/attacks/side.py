@@ -65,7 +65,7 @@ class Once:
     """One call of an attack on a counted net."""
 
     tally: Tally
-    measured: Measured
+    measured: Measured[Tensor]
     peak_bytes: int | None
 
 
@@ -73,17 +73,10 @@ class Bench:
     """The attacks of one side, made ready as they are asked for."""
 
     def __init__(self, setup: Setup) -> None:
-        torch.set_num_threads(setup.threads)
         self.setup, self.device = setup, torch.device(setup.device)
+        set_up(setup.side, setup.threads, self.device)
         self.nets: dict[str, nn.Module] = {}
         self.propagators: dict[nn.Module, Graphed] = {}  # as a worker has one for each of its models on a GPU
-        torchvision_models()  # some libraries import torchvision themselves, and fail where ours does not
-        torch.backends.cudnn.allow_tf32 = False
-        if setup.side != "peers":
-            keep_memory()
-        if setup.side == "ours":  # as workers.run.device sets a worker up
-            torch.use_deterministic_algorithms(mode=True, warn_only=self.device.type == "cuda")
-            torch.utils.deterministic.fill_uninitialized_memory = False
 
     def supports(self, library: str, case: Case) -> bool:
         """Whether the library has the attack."""
@@ -92,16 +85,16 @@ class Bench:
     def once(self, library: str, case: Case, *, quick: bool) -> Once:
         """One call with everything about it: what the net was asked for, what came out, seconds and memory."""
         counted = Counted(self._net(case.net)).eval()
-        measured: list[Measured] = []
+        measured: list[Measured[Tensor]] = []
         attack = self._ready(library, counted, case, quick=quick)
         peak = peak_bytes(lambda: measured.append(timed(attack, self.device)), self.device)
         return Once(counted.tally, measured[0], peak)
 
-    def time(self, library: str, case: Case, *, quick: bool) -> Measured:
+    def time(self, library: str, case: Case, *, quick: bool) -> Measured[Tensor]:
         """One call of the bare net, measured."""
         return timed(self._ready(library, self._net(case.net), case, quick=quick), self.device)
 
-    def looking(self, case: Case, *, quick: bool) -> Measured:
+    def looking(self, case: Case, *, quick: bool) -> Measured[Tensor]:
         """The two forwards that say what came of an attack: the clean samples and the results."""
         model, (x, _) = self._net(case.net), samples_of(case, quick=quick)
         x = x.to(self.device)
@@ -139,6 +132,18 @@ class Bench:
         return found
 
 
+def set_up(side: SideName, threads: int, device: torch.device) -> None:
+    """Make this process what its side has; ours is set up as `workers.run.device` sets up a worker."""
+    torch.set_num_threads(threads)
+    torchvision_models()  # some libraries import torchvision themselves, and fail where ours does not
+    torch.backends.cudnn.allow_tf32 = False
+    if side != "peers":
+        keep_memory()
+    if side == "ours":
+        torch.use_deterministic_algorithms(mode=True, warn_only=device.type == "cuda")
+        torch.utils.deterministic.fill_uninitialized_memory = False
+
+
 def seed_everything() -> None:
     """Put the global random states, which the other libraries draw from, at a known place."""
     torch.manual_seed(0)
@@ -146,9 +151,9 @@ def seed_everything() -> None:
     random.seed(0)
 
 
-def serve(pipe: Connection, setup: Setup) -> None:
-    """Answer calls of `Bench` until the pipe closes; an exception is an answer too."""
-    bench = Bench(setup)
+def serve(pipe: Connection, make: Callable[[Any], object], setup: object) -> None:
+    """Answer calls of what `make` makes of the setup until the pipe closes; an exception is an answer too."""
+    bench = make(setup)
     while True:
         try:
             name, arguments, keywords = pipe.recv()
@@ -162,13 +167,13 @@ def serve(pipe: Connection, setup: Setup) -> None:
 
 
 class Side:
-    """A `Bench` in another process."""
+    """A `Bench`, or what else is made of a setup, in another process."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: object, make: Callable[[Any], object] = Bench) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         context = get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, setup), daemon=True)
+        self._process = context.Process(target=serve, args=(theirs, make, setup), daemon=True)
         self._process.start()
         theirs.close()
 

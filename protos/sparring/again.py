@@ -14,7 +14,7 @@ from sparring.errors import FailedPrecondition, NotFound, ServiceError
 from sparring.requests import Spec
 from sparring.resume import ENDED
 from sparring.tensors import TensorFile, differing
-from sparring.v1.jobs_pb2 import AttackSpec, EvaluationSpec, Job, TrainingSpec
+from sparring.v1.jobs_pb2 import AttackSpec, EvaluationSpec, Job, PoisoningSpec, TrainingSpec
 
 Found = tuple[str, Any, str]  # what was looked at, "ok", "failed" or "skipped", and what was found
 
@@ -85,6 +85,8 @@ class Again:
         )
 
     def _unit(self, unit: Mapping[str, Any]) -> Found:
+        if self._job.HasField("poisoning"):
+            return self._fraction(unit)
         what = f"unit {unit['unit']} again"
         data = self._job.resolution.data
         number = unit["unit"] // self._job.resolution.shards
@@ -106,6 +108,23 @@ class Again:
         if wrong:
             return what, "failed", f"{samples}: other bytes of {', '.join(wrong)}"
         return what, "ok", f"{samples}: the same bytes"
+
+    def _fraction(self, unit: Mapping[str, Any]) -> Found:
+        """One fraction of a poisoning; the clean one is measured beside it."""
+        what, fraction = f"unit {unit['unit']} again", f"poisoned fraction {unit['fraction']:g}"
+        spec = PoisoningSpec()
+        spec.CopyFrom(self._job.poisoning)
+        spec.fractions[:] = [unit["fraction"]]
+        with self._run(spec, fraction) as (ended, manifest):
+            if manifest is None:
+                return what, "failed", f"it ended otherwise: {ended.error.message}"
+            made = next(one for one in manifest["units"] if one["fraction"] == unit["fraction"])
+            wrong = differing(
+                TensorFile(self._files.path(unit["sha256"])), TensorFile(self._files.path(made["sha256"]))
+            )
+        if wrong:
+            return what, "failed", f"{fraction}: other bytes of {', '.join(wrong)}"
+        return what, "ok", f"{fraction}: the same bytes"
 
     def _spec(self, model: int, unit: Mapping[str, Any]) -> AttackSpec | EvaluationSpec:
         """The job of one unit: its samples, one model, everything else as it was resolved."""

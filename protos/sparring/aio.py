@@ -52,6 +52,7 @@ class AsyncClient:
     attack = _sends(submit.attack)
     train = _sends(submit.train)
     evaluate = _sends(submit.evaluate)
+    poison = _sends(submit.poison)
 
     async def tenant(self) -> Tenant:
         """Who is asking, with which role, and what is allowed and in use."""

@@ -1,4 +1,4 @@
-"""Plain values in, specs of jobs out: what `client.attack`, `client.train` and `client.evaluate` send.
+"""Plain values in, specs of jobs out: what `client.attack`, `train`, `evaluate` and `poison` send.
 
 An attack is its message, its name, or its name with parameters: `bim:epsilon=8/255,steps=20,target=random`. What a
 plug-in takes stands among them: `plugin:name=my_attack,strength=0.5`.
@@ -16,34 +16,34 @@ from google.protobuf.message import Message
 from sparring import contract, names
 from sparring.errors import InvalidArgument, Violation
 from sparring.v1.attacks_pb2 import Attack, EachClass, Goal, LeastLikelyTarget, RandomTarget
+from sparring.v1.components_pb2 import Component
 from sparring.v1.datasets_pb2 import DataSelection, Dataset
-from sparring.v1.defenses_pb2 import (
-    Defense,
-    DefensiveDistillation,
-    FgsmAdversarialTraining,
-    PgdAdversarialTraining,
-    StandardTraining,
-)
+from sparring.v1.defenses_pb2 import Defense
 from sparring.v1.jobs_pb2 import (
     AttackSpec,
     CreateJobRequest,
     EpsilonCurve,
     EvaluationSpec,
+    PoisoningSpec,
     TrainingSpec,
 )
+from sparring.v1.poisoning_pb2 import Poison
 from sparring.values import UINT32_MAX, Value, fill, number, whole
 
 # Attack, or one of the messages that it may hold, such as Bim; any other is refused.
 AttackLike = str | Message
-DefenseLike = (
-    str | Defense | StandardTraining | FgsmAdversarialTraining | PgdAdversarialTraining | DefensiveDistillation
-)
+# Defense, or one of the messages that it may hold, such as Trades; any other is refused.
+DefenseLike = str | Message
 DataLike = str | Dataset | DataSelection
+# Component, or one of the messages that it may hold, such as NoiseComponent; any other is refused.
+ComponentLike = str | Message
+# Poison, or one of the messages that it may hold, such as Backdoor; any other is refused.
+PoisonLike = str | Message
 CurveLike = str | EpsilonCurve | tuple[AttackLike, Sequence[float]]
 Target = int | str | Goal
-Spec = AttackSpec | TrainingSpec | EvaluationSpec
+Spec = AttackSpec | TrainingSpec | EvaluationSpec | PoisoningSpec
 
-_Family = TypeVar("_Family", Attack, Defense)
+_Family = TypeVar("_Family", Attack, Component, Defense, Poison)
 
 
 def bad(field: str, description: str) -> InvalidArgument:
@@ -119,6 +119,16 @@ def attack(kind: AttackLike, target: Target | None = None, **parameters: Value |
     return built
 
 
+def component(kind: ComponentLike) -> Component:
+    """Build what stands around a network from its message or text, such as `noise:sigma=0.1,votes=4`."""
+    method: str | Message = kind
+    given: dict[str, str] = {}
+    if isinstance(kind, str):
+        method, _, text = kind.partition(":")
+        given = parse_pairs(text, "component")
+    return _method(Component, method, given)
+
+
 def curve(kind: CurveLike) -> EpsilonCurve:
     """Build a curve from its message, its text, or a pair of an attack and its radii."""
     if isinstance(kind, EpsilonCurve):
@@ -158,7 +168,7 @@ def execution(spec: AttackSpec | EvaluationSpec, **values: Value | None) -> None
 def training(
     data: DataSelection, defense: DefenseLike, parameters: Mapping[str, Value | None], **fields: Any
 ) -> TrainingSpec:
-    """Build a training; a parameter is the defense's or, failing that, the optimization's (the two share no name)."""
+    """Build a training; a parameter is the defense's, optimization's, validation's or fit's (they share no name)."""
     method: str | Message = defense
     given: dict[str, str] = {}
     if isinstance(defense, str):
@@ -166,7 +176,22 @@ def training(
         given = parse_pairs(text, "defense")
     spec = TrainingSpec(data=data, defense=_method(Defense, method, {}), **fields)
     chosen = getattr(spec.defense, str(spec.defense.WhichOneof("kind")))
-    fill([chosen, spec.optimization], {**given, **parameters})
+    fill([chosen, spec.optimization, spec.validation, spec.fitting], {**given, **parameters})
+    return spec
+
+
+def poisoning(
+    data: DataSelection, poison: PoisonLike, parameters: Mapping[str, Value | None], **fields: Any
+) -> PoisoningSpec:
+    """Build a poisoning; a parameter is the poison's, the optimization's or the fit's (they share no name)."""
+    method: str | Message = poison
+    given: dict[str, str] = {}
+    if isinstance(poison, str):
+        method, _, text = poison.partition(":")
+        given = parse_pairs(text, "poison")
+    spec = PoisoningSpec(data=data, poison=_method(Poison, method, {}), **fields)
+    chosen = getattr(spec.poison, str(spec.poison.WhichOneof("kind")))
+    fill([chosen, spec.optimization, spec.fitting], {**given, **parameters})
     return spec
 
 
@@ -190,6 +215,8 @@ def create(
         request.attack.CopyFrom(spec)
     elif isinstance(spec, TrainingSpec):
         request.training.CopyFrom(spec)
+    elif isinstance(spec, PoisoningSpec):
+        request.poisoning.CopyFrom(spec)
     else:
         request.evaluation.CopyFrom(spec)
     if request_id:

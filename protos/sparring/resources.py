@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sparring import intake, names, transfer
+from sparring import intake, names, requests, transfer
 from sparring.caller import Caller
 from sparring.content import Content, Source
 from sparring.errors import NotFound
 from sparring.names import ArtifactLike, DatasetLike
+from sparring.requests import ComponentLike
 from sparring.transfer import Report
 from sparring.v1.artifacts_pb2 import Artifact, DeleteArtifactRequest, GetArtifactRequest
 from sparring.v1.artifacts_pb2_grpc import ArtifactServiceStub
@@ -21,6 +22,7 @@ from sparring.v1.catalog_pb2 import (
     ListAttacksRequest,
     ListBuiltInDatasetsRequest,
     ListDefensesRequest,
+    ListPoisonsRequest,
     MethodInfo,
     ServerInfo,
 )
@@ -61,6 +63,7 @@ class Models:
         classes: int,
         mean: Sequence[float] = (),
         std: Sequence[float] = (),
+        component: ComponentLike | None = None,
         model_id: str = "",
         wait: bool = True,
         timeout_s: float | None = None,
@@ -68,10 +71,16 @@ class Models:
     ) -> Model:
         """Upload a safetensors file (a path, or its bytes) and register it; `input_shape` is (C, H, W).
 
+        `component` is what stands around the network, if anything: a message, or e.g. "noise:sigma=0.1,votes=4".
         Waits until a worker has checked the tensors (raising what is wrong with them) unless `wait` is false.
         """
         signature = ModelSignature(
-            architecture=architecture, input_shape=input_shape, classes=classes, mean=mean, std=std
+            architecture=architecture,
+            input_shape=input_shape,
+            classes=classes,
+            mean=mean,
+            std=std,
+            component=None if component is None else requests.component(component),
         )
         taking = intake.Intake(
             artifacts=self._artifacts,
@@ -210,6 +219,10 @@ class Catalog:
     def defenses(self) -> Sequence[MethodInfo]:
         """Every defense with its parameters."""
         return self._caller.call(self._stub.ListDefenses, ListDefensesRequest()).defenses
+
+    def poisons(self) -> Sequence[MethodInfo]:
+        """Every poison of training sets with its parameters."""
+        return self._caller.call(self._stub.ListPoisons, ListPoisonsRequest()).poisons
 
     def architectures(self) -> Sequence[ArchitectureInfo]:
         """Every architecture."""

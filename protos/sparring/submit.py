@@ -1,8 +1,8 @@
-"""The three jobs as a person asks for them: `attack`, `train` and `evaluate`, each giving the request that asks for it.
+"""The jobs as a person asks for them: `attack`, `train`, `evaluate` and `poison`, each giving the request for it.
 
 `Client` and `AsyncClient` have them as methods of the same arguments, which send the request and give the job.
-All three take `deadline_s`, the seconds from acceptance after which the job ends as FAILED if it has not ended before,
-and `queue_limit_s`, the seconds that it may wait for its first worker.
+All of them take `deadline_s`, the seconds from acceptance after which the job ends as FAILED if it has not ended
+before, and `queue_limit_s`, the seconds that it may wait for its first worker.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 from sparring import names, requests
 from sparring.names import ModelLike
-from sparring.requests import AttackLike, CurveLike, DataLike, DefenseLike, Target
+from sparring.requests import AttackLike, CurveLike, DataLike, DefenseLike, PoisonLike, Target
 from sparring.v1.jobs_pb2 import AttackSpec, CreateJobRequest, EvaluationSpec
-from sparring.values import Value, fill
+from sparring.values import Value, fill, number
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -86,8 +86,9 @@ def train(
 ) -> CreateJobRequest:
     """Train a model: `train("mnist10k", "pgd_adversarial", architecture="wong_cnn", epsilon=0.2, epochs=20)`.
 
-    `parameters` are the fields of the defense's message and of Optimization. The model is judged on
-    `evaluation_data`, the dataset's "test" split unless said otherwise, and registered as `model_id`.
+    `parameters` are the fields of the defense's message, of Optimization and of Validation, or of FitOptions for what
+    is fitted. The model is judged on `evaluation_data`, the dataset's "test" split unless said otherwise, and
+    registered as `model_id`.
     """
     spec = requests.training(
         requests.selection(dataset, split, offset, count),
@@ -143,6 +144,57 @@ def evaluate(
     )
     fill([spec], {"seed": seed})
     requests.execution(spec, batch_size=batch_size, shard_size=shard_size, device=device)
+    return requests.create(
+        spec,
+        request_id=request_id,
+        validate_only=validate_only,
+        display_name=display_name,
+        deadline_s=deadline_s,
+        queue_limit_s=queue_limit_s,
+    )
+
+
+def poison(
+    dataset: DataLike,
+    poison: PoisonLike,
+    fractions: Sequence[float | str],
+    *,
+    architecture: str = "",
+    sanitizer: str | None = None,
+    dropped_fraction: float | str | None = None,
+    split: str = "",
+    offset: int = 0,
+    count: int = 0,
+    evaluation_data: DataLike | None = None,
+    mean: Sequence[float] = (),
+    std: Sequence[float] = (),
+    seed: int = 0,
+    device: str | None = None,
+    request_id: str = "",
+    validate_only: bool = False,
+    display_name: str = "",
+    deadline_s: float | None = None,
+    queue_limit_s: float | None = None,
+    **parameters: Value | None,
+) -> CreateJobRequest:
+    """Poison training sets: `poison("mnist10k", "backdoor", [0.01, 0.05], architecture="wong_cnn", trigger_label=7)`.
+
+    One model, or several, is trained for each of `fractions` (0 to 0.5) and for none, and judged on `evaluation_data`,
+    the dataset's "test" split unless said otherwise. `sanitizer`: "none", "loss" or "trimmed", a defender who drops
+    `dropped_fraction` of what it is given. `parameters` are the fields of the poison's message and of Optimization, or
+    of FitOptions for what is fitted.
+    """
+    spec = requests.poisoning(
+        requests.selection(dataset, split, offset, count),
+        poison,
+        parameters,
+        architecture=architecture,
+        fractions=[number(fraction) for fraction in fractions],
+        evaluation_data=None if evaluation_data is None else requests.selection(evaluation_data),
+        mean=mean,
+        std=std,
+    )
+    fill([spec], {"seed": seed, "device": device, "sanitizer": sanitizer, "dropped_fraction": dropped_fraction})
     return requests.create(
         spec,
         request_id=request_id,

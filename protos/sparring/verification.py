@@ -25,7 +25,7 @@ from sparring.again import Again
 from sparring.client import Client
 from sparring.errors import DataLoss, FailedPrecondition, NotFound
 from sparring.names import JobLike
-from sparring.v1.jobs_pb2 import Job, Resolution
+from sparring.v1.jobs_pb2 import Job
 
 VERSION = 1
 Outcome = Literal["ok", "failed", "skipped"]
@@ -129,7 +129,10 @@ def _words(job: Job, manifest: Mapping[str, Any]) -> Iterator[Check]:
         pinned = [model.weights_sha256 for model in job.resolution.models]
         weights = [model["weights_sha256"] for model in manifest["models"]]
         yield _check("models", pinned == weights, f"{len(weights)} pinned by digest")
-        yield _check("units", _are_whole(job.resolution, manifest["units"]), f"{len(manifest['units'])} cover the data")
+        whole = (
+            _fractions_of(job, manifest["units"]) if job.HasField("poisoning") else _are_whole(job, manifest["units"])
+        )
+        yield _check("units", whole, f"{len(manifest['units'])} cover what was asked")
     yield _violations(manifest["checks"])
 
 
@@ -154,9 +157,14 @@ def _reads_as(said: Any, message: Any) -> bool:
         return False
 
 
-def _are_whole(resolution: Resolution, units: list[Mapping[str, Any]]) -> bool:
+def _fractions_of(job: Job, units: list[Mapping[str, Any]]) -> bool:
+    """Whether there is a unit for each fraction of a poisoning, in their order."""
+    return [(unit["unit"], unit["fraction"]) for unit in units] == list(enumerate(job.poisoning.fractions))
+
+
+def _are_whole(job: Job, units: list[Mapping[str, Any]]) -> bool:
     """Whether units follow each other through the selection, for each model."""
-    data = resolution.data
+    resolution, data = job.resolution, job.resolution.data
     if len(units) != resolution.units or resolution.shards == 0:
         return False
     ordered = sorted(units, key=lambda unit: int(unit["unit"]))

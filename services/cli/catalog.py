@@ -1,4 +1,4 @@
-"""`sparring attacks`, `defenses`, `architectures` and `info`."""
+"""`sparring attacks`, `defenses`, `poisons`, `architectures` and `info`."""
 
 from __future__ import annotations
 
@@ -43,6 +43,16 @@ def defenses(server: str, name: str | None, *, as_json: bool) -> None:
     """Show the defenses of the service, or one defense with its parameters."""
     with connected(server) as client:
         found = client.catalog.defenses()
+    _show(found, name, as_json=as_json)
+
+
+@click.command()
+@click.argument("name", required=False)
+@options.common
+def poisons(server: str, name: str | None, *, as_json: bool) -> None:
+    """Show the poisons of the service, or one poison with its parameters."""
+    with connected(server) as client:
+        found = client.catalog.poisons()
     _show(found, name, as_json=as_json)
 
 

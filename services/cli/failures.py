@@ -22,7 +22,14 @@ _RENAMED = {
     "key": "key-file",
     "parameters": "parameter",
 }
-_POSITIONAL = {"weights": "WEIGHTS", "images": "IMAGES", "labels": "LABELS", "name": "the name", "role": "the role"}
+_POSITIONAL = {
+    "weights": "WEIGHTS",
+    "images": "IMAGES",
+    "labels": "LABELS",
+    "name": "the name",
+    "role": "the role",
+    "poison": "NAME",
+}
 
 
 def report(error: ServiceError | OSError) -> int:

@@ -33,7 +33,7 @@ def models(listed: Iterable[Model]) -> Table:
         made.add_row(
             Text(bare(model.name)),
             _state(model),
-            Text(signature.architecture),
+            Text(" + ".join(filter(None, (signature.architecture, signature.component.WhichOneof("kind"))))),
             _shape(signature.input_shape),
             str(signature.classes),
             Text(model.defense),
@@ -49,6 +49,7 @@ def model(shown: Model) -> Table:
             ("model", shown.name),
             ("state", f"{_state(shown)}: {shown.error.message}" if shown.error.message else _state(shown)),
             ("architecture", signature.architecture),
+            ("component", words.component(signature.component)),
             ("input", _shape(signature.input_shape)),
             ("classes", str(signature.classes)),
             ("mean", ", ".join(f"{value:g}" for value in signature.mean)),
@@ -134,6 +135,8 @@ def method(shown: MethodInfo) -> RenderableType:
                     "only the largest perturbation that counts: it looks for the shortest" if shown.minimum else "",
                 ),
                 ("target", "must be given" if shown.needs_target else ""),
+                ("cost", f"{shown.cost} (a training step, where standard training's is 3)" if shown.cost else ""),
+                ("measured", shown.measured),
                 ("differs", shown.differs),
             ]
         ),
@@ -161,9 +164,10 @@ def _range(parameter: ParameterInfo) -> str:
 
 def architectures(listed: Iterable[ArchitectureInfo]) -> Table:
     """A list of architectures."""
-    made = table("Architecture", "What it is", "Paper")
+    made = table("Architecture", "What it is", "Paper", "Its fit takes")
     for architecture in listed:
-        made.add_row(architecture.name, Text(architecture.description), Text(architecture.paper))
+        takes = ", ".join(option.name for option in architecture.fitting)
+        made.add_row(architecture.name, Text(architecture.description), Text(architecture.paper), Text(takes))
     return made
 
 

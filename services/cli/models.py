@@ -36,6 +36,9 @@ def models() -> None:
 @click.option("--classes", type=click.IntRange(2), metavar="N", required=True, help="Number of classes.")
 @click.option("--mean", type=options.Numbers(), default=(), help="Per channel, subtracted by the first layer.")
 @click.option("--std", type=options.Numbers(), default=(), help="Per channel, divided by after that.")
+@click.option(
+    "--component", metavar="SPEC", help="What stands around the network, if anything, e.g. noise:sigma=0.1,votes=4."
+)
 @click.option("--model-id", default="", metavar="ID", help="The id to be known under; left out, made from the digest.")
 @options.check
 @options.common

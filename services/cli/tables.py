@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 from sparring import contract
-from sparring.v1.jobs_pb2 import Job, JobResult, Limits, ResultRow
+from sparring.v1.jobs_pb2 import Job, JobResult, Limits, PoisoningRow, ResultRow
 
 from services.cli import words
 
@@ -102,9 +102,17 @@ def _asked(shown: Job) -> Iterator[tuple[str, str]]:
         yield "from", spec.initial_model
         yield "defense", f"{defense} {words.parameters(getattr(spec.defense, defense))}"
         yield "optimization", words.parameters(spec.optimization)
+        if spec.validation.held_out or spec.validation.overfitting_drop:
+            yield "validation", words.parameters(spec.validation)
     elif kind == "evaluation":
         yield "models", ", ".join(spec.models)
         yield "attacks", "\n".join(words.attack(made) for made in spec.attacks)
+    elif kind == "poisoning":
+        poison = str(spec.poison.WhichOneof("kind"))
+        yield "architecture", spec.architecture
+        yield "poison", f"{poison} {words.parameters(getattr(spec.poison, poison))}"
+        yield "optimization", words.parameters(spec.optimization)
+        yield "fitting", words.parameters(spec.fitting)
     if kind != "intake":
         yield "data", words.parameters(spec.data)
         yield "seed", str(spec.seed)
@@ -122,6 +130,9 @@ def _result(name: str, result: JobResult) -> Iterator[RenderableType]:
         yield ""
         yield Text(title, style="bold")
         yield _rows(rows)
+    if result.poisoning_rows:
+        yield ""
+        yield _poisoned(result.poisoning_rows)
     yield ""
     yield facts(
         [
@@ -154,6 +165,24 @@ def _unsound(rows: Iterable[ResultRow]) -> str:
     if violations == 0:
         return ""
     return f"{violations} adversarial examples failed the check of ball, range, label or type; trust no figure of it"
+
+
+def _poisoned(rows: Iterable[PoisoningRow]) -> Table:
+    """What each poisoned fraction did; columns that nothing is in are left out."""
+    rows = list(rows)
+    sanitized = any(row.HasField("sanitized_error") for row in rows)
+    triggered = any(row.HasField("trigger_rate") for row in rows)
+    columns = ["Poisoned", "of", "Error", "95 %"]
+    columns += ["Sanitized"] * sanitized + ["Fires"] * triggered + ["Fires then"] * (sanitized and triggered)
+    made = table("Fraction", *columns, right=("Fraction", *columns))
+    for row in rows:
+        cells = [words.percent(row.fraction), str(row.poisoned), str(row.samples)]
+        cells += [words.percent(row.error.value), words.interval(row.error)]
+        cells += [words.percent(row.sanitized_error.value)] * sanitized
+        cells += [words.percent(row.trigger_rate.value)] * triggered
+        cells += [words.percent(row.sanitized_trigger_rate.value)] * (sanitized and triggered)
+        made.add_row(*cells)
+    return made
 
 
 def _rows(rows: Iterable[ResultRow]) -> Table:

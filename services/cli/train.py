@@ -8,7 +8,7 @@ import click
 from google.protobuf.descriptor import Descriptor
 from sparring import requests, submit
 from sparring.v1.defenses_pb2 import Defense
-from sparring.v1.jobs_pb2 import Optimization, TrainingSpec
+from sparring.v1.jobs_pb2 import FitOptions, Optimization, TrainingSpec, Validation
 
 from services.cli import fields, options, waiting
 
@@ -18,9 +18,11 @@ _EVALUATION = ("dataset", "split", "offset", "count")
 def _command(name: str, message: Descriptor) -> click.Command:
     @click.command(name)
     @options.dataset
-    @click.option("--architecture", default="", metavar="NAME", help="The network; see `sparring architectures`.")
+    @click.option("--architecture", default="", metavar="NAME", help="The kind of model; see `sparring architectures`.")
     @fields.options(message)
     @fields.options(Optimization.DESCRIPTOR)
+    @fields.options(Validation.DESCRIPTOR)
+    @fields.options(FitOptions.DESCRIPTOR)
     @click.option("--model-id", default="", metavar="ID", help="The id of the trained model; left out, the job's.")
     @click.option("--initial-model", default="", metavar="NAME", help="Start from this model's weights.")
     @click.option(

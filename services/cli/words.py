@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from sparring import values
 from sparring.v1.attacks_pb2 import NORM_L0, NORM_L1, NORM_L2, NORM_LINF, Attack, Norm
+from sparring.v1.components_pb2 import Component
 from sparring.v1.jobs_pb2 import Job, Progress, Proportion, ResultRow, UnitChange, WatchJobResponse
 
 from services.gateway.defaults import NO_LIMIT
@@ -88,6 +89,12 @@ def attack(made: Attack) -> str:
         return text
     choice = str(made.goal.targeted.WhichOneof("choice"))
     return f"{text}, target {made.goal.targeted.label if choice == 'label' else choice.replace('_', ' ')}"
+
+
+def component(made: Component) -> str:
+    """What stands around a network, with its parameters: `noise sigma=0.1 votes=4`; empty for nothing."""
+    kind = made.WhichOneof("kind")
+    return "" if kind is None else f"{kind} {parameters(getattr(made, kind))}"
 
 
 def distance(row: ResultRow) -> str:

@@ -64,6 +64,7 @@ _SERVICES: Mapping[str, Mapping[str, Access]] = {
         "GetServerInfo": READS,
         "ListAttacks": READS,
         "ListDefenses": READS,
+        "ListPoisons": READS,
         "ListArchitectures": READS,
         "ListBuiltInDatasets": READS,
     },

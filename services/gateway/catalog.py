@@ -1,6 +1,7 @@
 """What there is to choose from, read from the contract's own descriptors and from two tables beside this file.
 
-attacks, defenses     the fields of `Attack.kind` and `Defense.kind`, with their `method` and `parameter` options
+attacks, defenses,    the fields of `Attack.kind`, `Defense.kind` and `Poison.kind`, with their `method` and
+poisons               `parameter` options
 architectures         architectures.json; equal to `workers.models.architectures()`, which a contract test checks
 built-in datasets     builtin.json; equal to `workers.data.BUILT_IN`, which a contract test checks
 
@@ -18,7 +19,7 @@ from typing import Any
 
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from sparring.v1 import attacks_pb2, catalog_pb2, datasets_pb2, defenses_pb2, options_pb2
+from sparring.v1 import attacks_pb2, catalog_pb2, datasets_pb2, defenses_pb2, fitting_pb2, options_pb2, poisoning_pb2
 
 from services.gateway import comments
 from services.gateway.ranges import allowed_names, parameter_of
@@ -53,6 +54,16 @@ class Architecture:
     # How many parameters it has: the sum of `fixed`, `per_class` x classes, `per_value` x values of an input,
     # `per_place` x places of an input that is halved twice, and `per_class_value` x classes x values.
     parameters: Mapping[str, int]
+    # The fields of `FitOptions` that its fit takes; empty where it can't be fitted.
+    fitting: Sequence[str] = ()
+    # Of what is fitted, for each tensor its type in safetensors' words and a letter for each size (`check_tensors`).
+    # Sizes are found by the fit, so `parameters` says next to nothing of it. None: a network.
+    tensors: Mapping[str, str] | None = None
+
+    @property
+    def fitted(self) -> bool:
+        """Tell whether there is no other way to it than a fit."""
+        return self.tensors is not None
 
     def sees(self, height: int, width: int) -> tuple[int, int]:
         """Return the height and width that an input has after that."""
@@ -91,10 +102,23 @@ def defenses() -> tuple[catalog_pb2.MethodInfo, ...]:
 
 
 @functools.cache
+def poisons() -> tuple[catalog_pb2.MethodInfo, ...]:
+    """Return every poison of training sets, in the order of the contract."""
+    return tuple(_methods(poisoning_pb2.Poison.DESCRIPTOR))
+
+
+@functools.cache
 def architectures() -> Mapping[str, Architecture]:
-    """Return every architecture by name: Sparring's own first, then torchvision's, each in alphabetical order."""
+    """Return every architecture by name: Sparring's own, what is fitted, torchvision's, each in alphabetical order."""
     families: dict[str, list[dict[str, Any]]] = json.loads((_HERE / "architectures.json").read_text(encoding="utf-8"))
-    return {row["name"]: Architecture(**row) for family in ("own", "torchvision") for row in families[family]}
+    return {row["name"]: Architecture(**row) for family in ("own", "fitted", "torchvision") for row in families[family]}
+
+
+@functools.cache
+def fit_options() -> Mapping[str, catalog_pb2.ParameterInfo]:
+    """Return what fits take, by name."""
+    text = comments.load()
+    return {option.name: _parameter(option, text) for option in fitting_pb2.FitOptions.DESCRIPTOR.fields}
 
 
 @functools.cache
@@ -139,6 +163,8 @@ def _methods(owner: Descriptor) -> Iterator[catalog_pb2.MethodInfo]:
             knowledge=method.knowledge,
             minimum=method.minimum,
             needs_target=method.needs_target,
+            cost=method.cost,
+            measured=method.measured,
             parameters=[_parameter(parameter, text) for parameter in message.fields],
         )
 

@@ -61,11 +61,23 @@ class Catalog(catalog_pb2_grpc.CatalogServiceServicer):
         return catalog_pb2.ListDefensesResponse(defenses=catalog.defenses())
 
     @override
+    async def ListPoisons(
+        self, request: catalog_pb2.ListPoisonsRequest, context: Context
+    ) -> catalog_pb2.ListPoisonsResponse:
+        return catalog_pb2.ListPoisonsResponse(poisons=catalog.poisons())
+
+    @override
     async def ListArchitectures(
         self, request: catalog_pb2.ListArchitecturesRequest, context: Context
     ) -> catalog_pb2.ListArchitecturesResponse:
         infos = [
-            catalog_pb2.ArchitectureInfo(name=entry.name, description=entry.description, paper=entry.paper)
+            catalog_pb2.ArchitectureInfo(
+                name=entry.name,
+                description=entry.description,
+                paper=entry.paper,
+                fitted=entry.fitted,
+                fitting=[catalog.fit_options()[option] for option in entry.fitting],
+            )
             for entry in catalog.architectures().values()
         ]
         return catalog_pb2.ListArchitecturesResponse(architectures=infos)

@@ -7,11 +7,15 @@ from collections.abc import Iterator, Sequence
 from sparring.v1 import attacks_pb2, datasets_pb2, jobs_pb2, models_pb2
 
 from services.errors import Violation
-from services.gateway import catalog
+from services.gateway import catalog, fitting, poisoning
 from services.gateway.check_attacks import check_attack_on
 from services.gateway.check_signature import check_channels
+from services.gateway.components import check_code, of_defense, weights_bytes
 from services.gateway.references import References, models_of, selections_of
 from services.gateway.selections import check_selection_of
+
+# Selections that are learned from, and so begin in the training split.
+TAUGHT = frozenset({"training.data", "poisoning.data"})
 
 
 def check_references(request: jobs_pb2.CreateJobRequest, found: References, *, max_samples: int) -> Iterator[Violation]:
@@ -19,7 +23,7 @@ def check_references(request: jobs_pb2.CreateJobRequest, found: References, *, m
     for path, selection in selections_of(request).items():
         dataset = found.datasets.get(selection.dataset)
         if dataset is not None and dataset.splits:
-            wanted = "train" if path == "training.data" else "test"
+            wanted = "train" if path in TAUGHT else "test"
             yield from check_selection_of(selection, dataset, path, wanted=wanted, max_samples=max_samples)
     yield from _check_fit(request, found)
     for path, attack in _attacks_of(request).items():
@@ -27,6 +31,8 @@ def check_references(request: jobs_pb2.CreateJobRequest, found: References, *, m
             yield from check_attack_on(attack, classes, path)
     if request.WhichOneof("spec") == "training":
         yield from _check_training(request.training, found)
+    if request.WhichOneof("spec") == "poisoning":
+        yield from _check_poisoning(request.poisoning, found)
 
 
 def _check_fit(request: jobs_pb2.CreateJobRequest, found: References) -> Iterator[Violation]:
@@ -59,11 +65,15 @@ def _check_training(spec: jobs_pb2.TrainingSpec, found: References) -> Iterator[
     if found.id_taken:
         yield Violation("training.model_id", f"there is a model {spec.model_id!r} already; choose another id")
     model = found.models.get(spec.initial_model)
+    yield from _check_component(spec, model, found.datasets.get(spec.data.dataset))
     if model is not None and spec.architecture and spec.architecture != model.signature.architecture:
         yield Violation(
             "training.architecture",
             f"the initial model is a {model.signature.architecture}, not a {spec.architecture}; leave one of them out",
         )
+    if model is not None and catalog.architectures()[model.signature.architecture].fitted:
+        what = model.signature.architecture
+        yield Violation("training.initial_model", f"a {what} is fitted to samples alone, and can't go on from a model")
     if spec.initial_model:
         for name, values in (("mean", spec.mean), ("std", spec.std)):
             if values:
@@ -72,6 +82,28 @@ def _check_training(spec: jobs_pb2.TrainingSpec, found: References) -> Iterator[
     dataset = found.datasets.get(spec.data.dataset)
     if dataset is not None and dataset.input_shape:
         yield from check_channels(spec.mean, spec.std, dataset.input_shape[0], "training")
+        yield from fitting.check_samples(spec, dataset)
+
+
+def _check_component(
+    spec: jobs_pb2.TrainingSpec, model: models_pb2.Model | None, dataset: datasets_pb2.Dataset | None
+) -> Iterator[Violation]:
+    """Check that what the defense builds around the network fits to the classes, and is what an initial model has."""
+    component = of_defense(spec.defense)
+    if component is None:
+        return
+    path = f"training.defense.{spec.defense.WhichOneof('kind')}"
+    if model is not None and model.signature.component != component:
+        yield Violation(path, "the initial model has no such component, or one of other settings; start from no model")
+    if dataset is not None:
+        yield from check_code(component, dataset.classes, f"{path}.bits")
+
+
+def _check_poisoning(spec: jobs_pb2.PoisoningSpec, found: References) -> Iterator[Violation]:
+    """Check what only a poisoning has, where its dataset is known."""
+    dataset = found.datasets.get(spec.data.dataset)
+    if dataset is not None and dataset.input_shape:
+        yield from poisoning.check_data(spec, dataset)
 
 
 def check_weights(request: jobs_pb2.CreateJobRequest, found: References, *, max_bytes: int) -> Iterator[Violation]:
@@ -81,7 +113,13 @@ def check_weights(request: jobs_pb2.CreateJobRequest, found: References, *, max_
     dataset = found.datasets.get(spec.data.dataset)
     if architecture is None or dataset is None or len(dataset.input_shape) != 3:
         return
-    size_bytes = architecture.weights_bytes(dataset.input_shape, dataset.classes)
+    made = models_pb2.ModelSignature(
+        architecture=spec.architecture,
+        input_shape=dataset.input_shape,
+        classes=dataset.classes,
+        component=of_defense(spec.defense),
+    )
+    size_bytes = weights_bytes(made)
     if size_bytes > max_bytes:
         yield Violation(
             "training.architecture",

@@ -9,6 +9,7 @@ from sparring.v1 import models_pb2
 
 from services.errors import Violation
 from services.gateway import catalog
+from services.gateway.components import check_component
 from services.gateway.names import did_you_mean, shown
 from services.gateway.ranges import check_finite
 
@@ -25,6 +26,11 @@ def check_signature(signature: models_pb2.ModelSignature, path: str) -> Iterator
     yield from check_finite_normalisation(signature.mean, signature.std, path)
     if len(signature.input_shape) == 3:
         yield from check_channels(signature.mean, signature.std, signature.input_shape[0], path)
+    if signature.HasField("component"):
+        yield from check_component(signature.component, signature.classes, f"{path}.component")
+        known = catalog.architectures().get(signature.architecture)
+        if known is not None and known.fitted:
+            yield Violation(f"{path}.component", f"a {signature.architecture} is fitted; it takes no component")
 
 
 def check_architecture(name: str, path: str) -> Iterator[Violation]:
@@ -33,6 +39,13 @@ def check_architecture(name: str, path: str) -> Iterator[Violation]:
         yield Violation(path, "must be set to an architecture of the catalog")
     elif name not in catalog.architectures():
         yield Violation(path, f"there is no architecture {shown(name)}{did_you_mean(name, catalog.architectures())}")
+
+
+def check_network(name: str, path: str) -> Iterator[Violation]:
+    """Check that the catalog has an architecture of that name, and that it is trained."""
+    yield from check_architecture(name, path)
+    if name in catalog.architectures() and catalog.architectures()[name].fitted:
+        yield Violation(path, f"a {name} is fitted; a network is needed here")
 
 
 def check_input_shape(shape: Sequence[int], path: str) -> Iterator[Violation]:

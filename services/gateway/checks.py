@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from sparring.v1 import datasets_pb2, jobs_pb2
 
 from services.errors import Violation
+from services.gateway import fitting, poisoning, watching
 from services.gateway.check_attacks import check_attack, check_curve, check_method
-from services.gateway.check_signature import check_architecture, check_finite_normalisation
+from services.gateway.check_signature import check_architecture, check_finite_normalisation, check_network
+from services.gateway.estimate_training import static_architectures
 from services.gateway.names import ID_RULE, bare, is_id, is_uuid, shown
-from services.gateway.ranges import check_parameters
+from services.gateway.ranges import check_parameters, or_default
 
 MAX_DISPLAY_NAME = 200
 MAX_MODELS = 16
@@ -31,8 +33,10 @@ def check_request(request: jobs_pb2.CreateJobRequest, *, max_samples: int) -> It
         yield from _check_evaluation_spec(request.evaluation, max_samples)
     elif kind == "training":
         yield from _check_training_spec(request.training, max_samples)
+    elif kind == "poisoning":
+        yield from _check_poisoning_spec(request.poisoning, max_samples)
     else:
-        yield Violation("spec", "exactly one of attack, training, evaluation must be set")
+        yield Violation("spec", "exactly one of attack, training, evaluation, poisoning must be set")
 
 
 def check_display_name(text: str, path: str) -> Iterator[Violation]:
@@ -93,10 +97,19 @@ def _check_training_spec(spec: jobs_pb2.TrainingSpec, max_samples: int) -> Itera
     if spec.HasField("defense"):
         yield from _check_defense(spec)
     yield from check_parameters(spec.optimization, "training.optimization")
+    yield from fitting.check(spec)
+    yield from watching.check(spec)
     if spec.model_id and not is_id(spec.model_id):
         yield Violation("training.model_id", f"must have {ID_RULE}, not {shown(spec.model_id)}")
     yield from check_finite_normalisation(spec.mean, spec.std, "training")
     yield from check_parameters(spec, "training")
+
+
+def _check_poisoning_spec(spec: jobs_pb2.PoisoningSpec, max_samples: int) -> Iterator[Violation]:
+    yield from check_selection(spec.data, "poisoning.data", max_samples)
+    if spec.HasField("evaluation_data"):
+        yield from check_selection(spec.evaluation_data, "poisoning.evaluation_data", max_samples)
+    yield from poisoning.check(spec)
 
 
 def _check_defense(spec: jobs_pb2.TrainingSpec) -> Iterator[Violation]:
@@ -105,7 +118,23 @@ def _check_defense(spec: jobs_pb2.TrainingSpec) -> Iterator[Violation]:
         names = ", ".join(field.name for field in spec.defense.DESCRIPTOR.oneofs_by_name["kind"].fields)
         yield Violation("training.defense", f"exactly one of {names} must be set")
     else:
-        yield from check_method(getattr(spec.defense, kind), f"training.defense.{kind}")
+        method, path = getattr(spec.defense, kind), f"training.defense.{kind}"
+        yield from check_method(method, path)
+        if kind == "distillation" and method.teacher_architecture:
+            yield from check_network(method.teacher_architecture, f"{path}.teacher_architecture")
+        if kind == "ensemble_adversarial":
+            for name in static_architectures(method):
+                yield from check_network(name, f"{path}.static_architectures")
+        if kind == "virtual_adversarial" and method.labelled > 0:
+            yield from _check_labelled_batch(spec, f"{path}.labelled_batch")
+
+
+def _check_labelled_batch(spec: jobs_pb2.TrainingSpec, path: str) -> Iterator[Violation]:
+    """Check that a step has no more samples with labels than without; what it costs is estimated by the others."""
+    labelled = or_default(spec.defense.virtual_adversarial, "labelled_batch")
+    others = or_default(spec.optimization, "batch_size")
+    if labelled > others:
+        yield Violation(path, f"must be at most optimization.batch_size, {others:g}, not {labelled:g}")
 
 
 def _check_length(length: int, least: int, most: int, path: str) -> Iterator[Violation]:

@@ -92,6 +92,21 @@ def equal_steps(method: Message, _unset: frozenset[str]) -> float:
     return _share_of_radius(method, 1.0, _set(method, "steps"))
 
 
+def longer_step(method: Message, _unset: frozenset[str]) -> float:
+    """1.25 epsilon (arXiv:2001.03994, section 4): from a random start, one step may need more than epsilon."""
+    return _share_of_radius(method, 1.25, 1)
+
+
+def whole_step(method: Message, _unset: frozenset[str]) -> float:
+    """Epsilon (arXiv:1904.12843, algorithm 1)."""
+    return _share_of_radius(method, 1.0, 1)
+
+
+def same_temperature(method: Message, _unset: frozenset[str]) -> float:
+    """The student's temperature (arXiv:1511.04508, section IV)."""
+    return _set(method, "temperature")
+
+
 def estimated_steps(method: Message, _unset: frozenset[str]) -> float:
     """2.5 epsilon / steps, where a step is one gradient that is estimated from `samples` pairs of queries."""
     return _share_of_radius(method, 2.5, max(1, _set(method, "queries") // (2 * _set(method, "samples"))))
@@ -109,12 +124,25 @@ RULES: Mapping[str, Rule] = {
     "1/255 where steps is unset, else 2.5 * epsilon / steps": bim_step_size,
     "2.5 * epsilon / steps": scaled_step_size,
     "epsilon / steps": equal_steps,
+    "1.25 * epsilon": longer_step,
+    "epsilon": whole_step,
+    "temperature": same_temperature,
     "2.5 * epsilon / (queries / (2 * samples))": estimated_steps,
     "no limit: 1 for NORM_LINF, 1000 for NORM_L2 and NORM_L1, 1000000 for NORM_L0": no_limit,
 }
 
-# Rules over other parts of the job: `plan` has the first two, the training's epochs are the third.
-COMPUTED = frozenset({"by architecture and input size, at most 256", "one batch", "optimization.epochs"})
+# Rules over other parts of the job: `plan` has the first two, the training's epochs are the third, then come one of
+# `fitting` and two of `watching`.
+COMPUTED = frozenset(
+    {
+        "by architecture and input size, at most 256",
+        "one batch",
+        "optimization.epochs",
+        "5 for rbf_svm, else 0.1",
+        "the defense's epsilon, else 0.3",
+        "0.2 for fgsm_rs, else 0",
+    }
+)
 
 
 def _has_default(field: FieldDescriptor, message: Message) -> bool:

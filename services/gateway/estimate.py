@@ -5,6 +5,7 @@ and backward counts as three, since going back costs about twice as much as goin
 most is charged: few samples need every step, restart or target. K is the number of classes, D that of the values of
 an input, T the targets, at most K - 1.
 
+    forward of a model           1, times what its component asks and takes (see `components`)
     clean forward                1, once for each model
     attack                       1 for the check of what came out, and
         fgsm                     3
@@ -28,11 +29,9 @@ an input, T the targets, at most K - 1.
                                  generations offspring
         plugin                   3 for each of its `steps`, 1 for each of its `queries`; 300 where it has neither
     a curve                      its attack once for each epsilon
-    training, per sample and epoch
-        standard                 3
-        fgsm_adversarial         3 for the examples, 3 + 3 for the two losses
-        pgd_adversarial          3 steps + 3
-        distillation             3 for each epoch of teacher and student, one more each at T = 1, and 1 for the labels
+    training                     see `estimate_training`, and `fitting` for what is fitted
+    poisoning                    see `poisoning`
+    watching a training          see `watching`
     judging a trained model      1 for each sample of evaluation_data
 """
 
@@ -43,12 +42,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sparring.v1 import attacks_pb2, defenses_pb2, jobs_pb2
+from sparring.v1 import attacks_pb2, jobs_pb2, models_pb2
 
-from services.gateway import catalog
+from services.gateway import catalog, components, fitting, poisoning, watching
+from services.gateway.estimate_training import FORWARD, GRADIENT, beside, training_passes
 
-FORWARD = 1
-GRADIENT = 3
 # Looks along the way back, rather more than it takes.
 DRAWN_BACK = 8
 PLUGIN = 300
@@ -76,6 +74,8 @@ def giga_ops(job: jobs_pb2.Job) -> float:
             return _measured(job.resolution, [*job.evaluation.attacks, *curves])
         case "training":
             return _trained(job)
+        case "poisoning":
+            return _poisoned(job)
     return 0.0
 
 
@@ -178,20 +178,6 @@ COSTS: Mapping[str, Callable[[Method, Scale], int]] = {
 }
 
 
-def training_passes(defense: defenses_pb2.Defense, epochs: int) -> int:
-    """Return the forward passes that a whole training is worth, for one sample."""
-    match defense.WhichOneof("kind"):
-        case "standard":
-            return epochs * GRADIENT
-        case "fgsm_adversarial":
-            return epochs * 3 * GRADIENT
-        case "pgd_adversarial":
-            return epochs * (defense.pgd_adversarial.steps + 1) * GRADIENT
-        case "distillation":
-            return (defense.distillation.teacher_epochs + 1 + epochs + 1) * GRADIENT + FORWARD
-    raise ValueError(f"the cost of defense {defense.WhichOneof('kind')!r} is not known")
-
-
 def _measured(resolution: jobs_pb2.Resolution, attacks: Sequence[attacks_pb2.Attack]) -> float:
     """Return the cost of one clean pass and of every attack, for every sample and every model."""
     total = 0.0
@@ -199,15 +185,49 @@ def _measured(resolution: jobs_pb2.Resolution, attacks: Sequence[attacks_pb2.Att
         signature = model.signature
         scale = Scale(signature.classes, math.prod(signature.input_shape))
         passes = FORWARD + sum(attack_passes(attack, scale) for attack in attacks)
-        total += passes * _one(signature.architecture, signature.input_shape)
+        total += passes * components.giga_ops(signature)
     return resolution.data.count * total
 
 
 def _trained(job: jobs_pb2.Job) -> float:
     spec, data = job.training, job.resolution.data
-    one = _one(spec.architecture, data.input_shape)
-    passes = data.count * training_passes(spec.defense, spec.optimization.epochs)
-    return one * (passes + job.resolution.evaluation_data.count * FORWARD)
+    made = _made(job)
+    if fitting.fitted(spec):
+        one = components.giga_ops(made)
+        return fitting.giga_ops(job, one) + job.resolution.evaluation_data.count * FORWARD * one
+    # A defense asks the networks inside its own component one by one; any other asks the whole of an initial model.
+    whole = bool(job.resolution.models) and components.of_defense(spec.defense) is None
+    one = components.giga_ops(made) if whole else _one(spec.architecture, data.input_shape)
+    epochs = spec.optimization.epochs
+    learned = data.count - int(data.count * spec.validation.held_out)
+    passes = learned * training_passes(spec.defense, epochs)
+    others = beside(spec.defense, epochs).items()
+    elsewhere = sum(learned * count * _one(name, data.input_shape) for name, count in others)
+    # Two pictures go through an autoencoder in front in each of its steps.
+    drawn = 2 * GRADIENT * learned * spec.defense.autoencoder.autoencoder_epochs * components.drawing_giga_ops(made)
+    looked_at = job.resolution.evaluation_data.count * FORWARD + watching.passes(spec, data.count)
+    return one * passes + elsewhere + drawn + looked_at * components.giga_ops(made)
+
+
+def _made(job: jobs_pb2.Job) -> models_pb2.ModelSignature:
+    """Return what a training makes."""
+    if job.resolution.models:
+        return job.resolution.models[0].signature
+    data = job.resolution.data
+    return models_pb2.ModelSignature(
+        architecture=job.training.architecture,
+        input_shape=data.input_shape,
+        classes=data.classes,
+        component=components.of_defense(job.training.defense),
+    )
+
+
+def _poisoned(job: jobs_pb2.Job) -> float:
+    """Return the cost of every fit of every fraction, judged as often, and of what the poison takes."""
+    spec, data = job.poisoning, job.resolution.data
+    fits = len(spec.fractions) * poisoning.fits(spec)
+    one_fit = _trained(jobs_pb2.Job(training=poisoning.as_training(spec), resolution=job.resolution))
+    return fits * one_fit + poisoning.crafting(job, _one(spec.architecture, data.input_shape))
 
 
 def _one(architecture: str, input_shape: Sequence[int]) -> float:

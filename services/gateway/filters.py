@@ -3,7 +3,7 @@
     filter = [ term { "AND" term } ]
     term   = "state" ("=" | "!=") STATE | "kind" ("=" | "!=") KIND | "create_time" ("<" | "<=" | ">" | ">=") TIME
     STATE  = QUEUED | RUNNING | SUCCEEDED | FAILED | CANCELLING | CANCELLED | QUARANTINED
-    KIND   = attack | training | evaluation | intake
+    KIND   = attack | training | evaluation | poisoning | intake
     TIME   = RFC 3339 in double quotes, e.g. "2026-01-01T00:00:00Z"
 
 A filter without a term on `kind` leaves intakes out.
@@ -19,10 +19,10 @@ from typing import TypeVar
 
 from services.errors import InvalidArgument, Violation
 from services.gateway.names import did_you_mean, shown
+from services.jobs.record import KINDS
 from services.jobs.states import State
 
 T = TypeVar("T")
-KINDS = ("attack", "training", "evaluation", "intake")
 MAX_LENGTH = 1000
 _TERM = re.compile(r'\s*(\w+)\s*(!=|<=|>=|=|<|>)\s*("[^"]*"|[\w.:+-]+)\s*')
 _AND = re.compile(r"AND\b")

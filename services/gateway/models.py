@@ -12,6 +12,7 @@ from services.artifacts.store import AsyncArtifactStore
 from services.errors import InvalidArgument, Violation
 from services.gateway import intake
 from services.gateway.check_signature import check_signature
+from services.gateway.check_tensors import check_tensors
 from services.gateway.files import WHOLE, read_tensors
 from services.gateway.identity import current
 from services.gateway.names import ID_RULE, bare_digest, is_id, required_id, shown
@@ -47,7 +48,7 @@ class Models(models_pb2_grpc.ModelServiceServicer):
         earlier = await intake.known(self._registry, tenant, models_pb2.Model, identifier, same)
         if earlier is not None:
             return earlier
-        await self._check_file(tenant, digest)
+        await self._check_file(tenant, digest, request.signature)
         model = models_pb2.Model(
             name=f"models/{identifier}",
             state=models_pb2.Model.STATE_CHECKING,
@@ -85,14 +86,17 @@ class Models(models_pb2_grpc.ModelServiceServicer):
         await intake.forget(self._registry, tenant, model)
         return models_pb2.DeleteModelResponse()
 
-    async def _check_file(self, tenant: str, digest: str) -> None:
-        """Refuse a file whose header can't be that of weights."""
+    async def _check_file(self, tenant: str, digest: str, signature: models_pb2.ModelSignature) -> None:
+        """Refuse a file whose header can't be that of weights, or not of what is fitted like this model."""
         try:
             tensors = await read_tensors(self._artifacts, tenant, digest)
         except ValueError as error:
             raise InvalidArgument([Violation("weights", str(error))], reason="BAD_WEIGHTS") from error
         if WHOLE in tensors or not tensors:
             raise InvalidArgument([Violation("weights", "must be a safetensors file of weights")], reason="BAD_WEIGHTS")
+        faults = [Violation("weights", fault) for fault in check_tensors(signature, tensors)]
+        if faults:
+            raise InvalidArgument(faults, reason="BAD_WEIGHTS")
 
 
 def check_registration(request: models_pb2.RegisterModelRequest) -> list[Violation]:

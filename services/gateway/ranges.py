@@ -52,6 +52,16 @@ def number(message: Message, name: str) -> float | None:
     return value
 
 
+def or_default(message: Message, name: str) -> float:
+    """Return the value of a numeric field, or its plain default where the client left it unset."""
+    value = number(message, name)
+    if value is not None:
+        return value
+    rule = parameter_of(fields_of(message)[name])
+    assert rule is not None
+    return float(rule.default_value)
+
+
 def check_parameters(message: Message, path: str) -> Iterator[Violation]:
     """Check every field of `message` that carries the option; the fields of its sub-messages are not looked at."""
     for field in fields_of(message).values():

@@ -50,10 +50,11 @@ def selections_of(request: jobs_pb2.CreateJobRequest) -> dict[str, datasets_pb2.
             return {"attack.data": request.attack.data}
         case "evaluation":
             return {"evaluation.data": request.evaluation.data}
-        case "training":
-            found = {"training.data": request.training.data}
-            if request.training.HasField("evaluation_data"):
-                found["training.evaluation_data"] = request.training.evaluation_data
+        case "training" | "poisoning" as kind:
+            spec: jobs_pb2.TrainingSpec | jobs_pb2.PoisoningSpec = getattr(request, kind)
+            found = {f"{kind}.data": spec.data}
+            if spec.HasField("evaluation_data"):
+                found[f"{kind}.evaluation_data"] = spec.evaluation_data
             return found
     return {}
 

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from sparring.v1 import attacks_pb2, datasets_pb2, jobs_pb2, models_pb2
 
 from services.errors import InvalidArgument, Violation
-from services.gateway import catalog, estimate, plan
+from services.gateway import catalog, components, estimate, fitting, plan, poisoning, watching
 from services.gateway.defaults import fill
+from services.gateway.ranges import fields_of
 from services.gateway.references import References
 from services.gateway.selections import pin, split_named
 
@@ -38,6 +39,9 @@ def resolve(request: jobs_pb2.CreateJobRequest, found: References) -> jobs_pb2.J
         case "training":
             job.training.CopyFrom(request.training)
             _resolve_training(job, found)
+        case "poisoning":
+            job.poisoning.CopyFrom(request.poisoning)
+            poisoning.resolve(job, found.datasets)
     if request.HasField("limits"):
         job.limits.CopyFrom(request.limits)
     job.resolution.giga_ops = estimate.giga_ops(job)
@@ -53,6 +57,8 @@ def lane(job: jobs_pb2.Job) -> str:
             return LANES[job.evaluation.execution.device]
         case "training":
             return LANES[job.training.device]
+        case "poisoning":
+            return LANES[job.poisoning.device]
     return "any"
 
 
@@ -113,12 +119,19 @@ def _resolve_training(job: jobs_pb2.Job, found: References) -> None:
         model = found.models[spec.initial_model]
         job.resolution.models.append(_pinned(model))
         spec.architecture = model.signature.architecture
-    fill(spec.optimization)
+    if fitting.fitted(spec):
+        fitting.fill_in(spec)
+    else:
+        fill(spec.optimization)
     if not spec.HasField("defense"):
         spec.defense.standard.SetInParent()
     kind = spec.defense.WhichOneof("kind")
     assert kind is not None, "the request was checked"
-    fill(getattr(spec.defense, kind), computed={"teacher_epochs": spec.optimization.epochs})
+    method = getattr(spec.defense, kind)
+    # Whatever is left to a rule beyond the message is a number of epochs.
+    fill(method, computed=dict.fromkeys(fields_of(method), spec.optimization.epochs))
+    if not fitting.fitted(spec):
+        watching.fill_in(spec)
     fill(spec)
     job.resolution.shards = job.resolution.units = 1
 
@@ -134,8 +147,4 @@ def _pinned(model: models_pb2.Model) -> jobs_pb2.ResolvedModel:
 
 def _batch_size(models: Sequence[models_pb2.Model], *, gpu: bool) -> int:
     """Choose the batch for the most expensive of the models."""
-    costs = []
-    for model in models:
-        _, height, width = model.signature.input_shape
-        costs.append(catalog.architectures()[model.signature.architecture].giga_ops_at(height, width))
-    return plan.choose_batch_size(costs, gpu=gpu)
+    return plan.choose_batch_size([components.giga_ops(model.signature) for model in models], gpu=gpu)

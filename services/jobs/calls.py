@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 from services.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Violation
 from services.jobs import functions, parsing
 from services.jobs.quotas import check_quota
-from services.jobs.record import Event, JobRecord, NewJob, Page, QueuePosition, Registration, UnitResult
+from services.jobs.record import KINDS, Event, JobRecord, NewJob, Page, QueuePosition, Registration, UnitResult
 from services.jobs.states import State
 
 T = TypeVar("T")
@@ -97,7 +97,7 @@ def list_jobs(
     latest_ms: int | None,
 ) -> Call[Page[JobRecord]]:
     wanted_states = "".join(str(int(state)) for state in (State if states is None else states))
-    wanted_kinds = " ".join(("attack", "training", "evaluation", "intake") if kinds is None else kinds)
+    wanted_kinds = " ".join(KINDS if kinds is None else kinds)
     latest = FOREVER_MS if latest_ms is None else latest_ms
     arguments = (tenant, before, limit, wanted_states, f" {wanted_kinds} ", earliest_ms, latest, LIST_SCAN)
     return function(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, get_args
 
 from services.jobs.states import State
 
 T = TypeVar("T")
-Kind = Literal["attack", "training", "evaluation", "intake"]
+Kind = Literal["attack", "training", "evaluation", "poisoning", "intake"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 JobLane = Literal["any", "cpu", "gpu"]
 
 

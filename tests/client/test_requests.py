@@ -14,7 +14,17 @@ from sparring import contract, errors, requests, submit, values
 from sparring.v1.attacks_pb2 import LOSS_MARGIN, NORM_L2, Attack, Bim, EachClass, Goal, Pgd, Plugin, Targeted
 from sparring.v1.datasets_pb2 import DataSelection, Dataset
 from sparring.v1.defenses_pb2 import Defense, FgsmAdversarialTraining
-from sparring.v1.jobs_pb2 import DEVICE_GPU, SCHEDULE_CONSTANT, AttackSpec, CreateJobRequest, Job, Optimization
+from sparring.v1.jobs_pb2 import (
+    DEVICE_GPU,
+    SCHEDULE_CONSTANT,
+    SELECTION_ROBUST,
+    AttackSpec,
+    CreateJobRequest,
+    FitOptions,
+    Job,
+    Optimization,
+    Validation,
+)
 from sparring.v1.models_pb2 import Model
 
 SPELLINGS = [
@@ -100,15 +110,21 @@ def test_everything_of_a_training_arrives():
         batch_size=50,
         learning_rate="1e-3",
         schedule="constant",
+        held_out="1/10",
+        select="robust",
     ).training
     assert spec.defense.fgsm_adversarial == FgsmAdversarialTraining(epsilon=0.2, alpha=0.25, attack_label=2)
     assert spec.optimization == Optimization(epochs=3, batch_size=50, learning_rate=1e-3, schedule=SCHEDULE_CONSTANT)
+    assert spec.validation == Validation(held_out=0.1, select=SELECTION_ROBUST)
+    assert not submit.train("mnist10k", epochs=3).training.HasField("validation")
     assert (spec.architecture, spec.model_id, spec.data.count, spec.seed) == ("wong_cnn", "hard", 100, 7)
     assert (spec.evaluation_data.dataset, list(spec.mean), list(spec.std)) == ("digits", [0.1], [0.3])
 
 
-def test_no_defense_shares_a_parameter_with_the_optimization():
-    shared = set(Optimization.DESCRIPTOR.fields_by_name)
+def test_no_defense_shares_a_parameter_with_what_stands_beside_it():
+    beside = [set(message.DESCRIPTOR.fields_by_name) for message in (Optimization, Validation, FitOptions)]
+    shared = set.union(*beside)
+    assert len(shared) == sum(map(len, beside))
     for field in contract.methods(Defense.DESCRIPTOR).values():
         assert not shared & set(field.message_type.fields_by_name)
 

@@ -7,7 +7,7 @@ import random
 import pytest
 import sparring
 from sparring import errors
-from sparring.v1.jobs_pb2 import EvaluationSpec, Job, TrainingSpec
+from sparring.v1.jobs_pb2 import EvaluationSpec, Job, PoisoningSpec, TrainingSpec
 
 
 @pytest.fixture
@@ -135,3 +135,19 @@ def test_a_manifest_of_another_version_is_not_guessed_at(client, lab):
     lab.edit(lab.made(), lambda manifest: manifest.update(version=2))
     with pytest.raises(errors.FailedPrecondition, match="version 2"):
         sparring.verify(client, "j")
+
+
+def test_fractions_of_a_poisoning_are_measured_again(client, service, lab):
+    lab.made(PoisoningSpec(fractions=[0.3, 0.1]))
+    verified = sparring.verify(client, "j", units=3)
+    assert verified.ok
+    assert outcomes(verified, "again") == {f"unit {number} again": "ok" for number in range(3)}
+    assert [list(request.poisoning.fractions) for request in service.requests("CreateJob")] == [[0.0], [0.1], [0.3]]
+    lab.salt = 1
+    assert failed(sparring.verify(client, "j", units=3)) == [f"unit {number} again" for number in range(3)]
+
+
+def test_a_poisoning_whose_units_are_not_its_fractions_is_not_verified(client, lab):
+    job = lab.made(PoisoningSpec(fractions=[0.3]))
+    lab.edit(job, lambda manifest: manifest["units"].pop())
+    assert failed(sparring.verify(client, "j", units=0)) == ["units"]

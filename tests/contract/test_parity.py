@@ -4,10 +4,11 @@ import dataclasses
 import inspect
 
 import pytest
-from sparring.v1 import attacks_pb2, defenses_pb2, jobs_pb2, options_pb2
+from sparring.v1 import attacks_pb2, defenses_pb2, jobs_pb2, options_pb2, poisoning_pb2
+from sparring.values import prefix
 
 from services.gateway import catalog, comments
-from services.gateway.defaults import NO_LIMIT
+from services.gateway.defaults import NO_LIMIT, parse_default
 from services.gateway.ranges import allowed_names, enum_names, parameter_of
 from services.jobs.states import State
 
@@ -27,7 +28,7 @@ def test_states_are_those_of_the_contract():
     assert {f"STATE_{state.name}": state.value for state in State} == names
 
 
-@pytest.mark.parametrize("owner", [attacks_pb2.Attack, defenses_pb2.Defense])
+@pytest.mark.parametrize("owner", [attacks_pb2.Attack, defenses_pb2.Defense, poisoning_pb2.Poison])
 def test_every_method_says_what_it_is(owner):
     for message in fields_by_kind(owner).values():
         method = message.GetOptions().Extensions[options_pb2.method]
@@ -36,11 +37,12 @@ def test_every_method_says_what_it_is(owner):
         assert method.formula
         assert (method.knowledge in {"gradients", "scores", "labels"}) == (owner is attacks_pb2.Attack)
         assert method.targeted or not method.needs_target
+        assert bool(method.cost) == (owner is defenses_pb2.Defense)
         for field in message.fields:
             rule = parameter_of(field)
             assert rule is not None, field.full_name
-            if field.full_name in ("sparring.v1.Plugin.name", "sparring.v1.Plugin.parameters"):
-                continue
+            if field.type in (field.TYPE_STRING, field.TYPE_MESSAGE):
+                continue  # names and what a plug-in takes have no range, and no default but none
             assert bool(rule.default_value) != bool(rule.default_rule), field.full_name
             if field.enum_type is not None:
                 assert rule.default_value in allowed_names(field)
@@ -100,11 +102,68 @@ def test_defenses_are_those_of_the_workers():
         assert {field.name for field in dataclasses.fields(kind)} == set(messages[name].fields_by_name), name
 
 
+def test_poisons_are_those_of_the_workers():
+    from workers.poisoning import POISONS
+
+    messages = fields_by_kind(poisoning_pb2.Poison)
+    assert POISONS.keys() == messages.keys()
+    for name, kind in POISONS.items():
+        fields = {field.name: field for field in dataclasses.fields(kind)}
+        assert fields.keys() == set(messages[name].fields_by_name), name
+        for field in messages[name].fields:
+            stated = parameter_of(field).default_value.lower().removeprefix("flip_choice_")
+            assert type(fields[field.name].default)(stated) == fields[field.name].default, field.full_name
+
+
+def test_no_two_parameters_of_a_poisoning_share_a_name():
+    own = set(poisoning_pb2.PoisoningSpec.DESCRIPTOR.fields_by_name)
+    learning = [*jobs_pb2.Optimization.DESCRIPTOR.fields_by_name, *jobs_pb2.FitOptions.DESCRIPTOR.fields_by_name]
+    for name, message in fields_by_kind(poisoning_pb2.Poison).items():
+        names = [*own, *learning, *message.fields_by_name]
+        assert len(names) == len(set(names)), name
+
+
+def test_a_poisoning_s_row_is_that_of_the_workers():
+    from workers.poisoning.rows import PoisoningRow
+
+    names = {field.name for field in dataclasses.fields(PoisoningRow)}
+    assert names == set(poisoning_pb2.PoisoningRow.DESCRIPTOR.fields_by_name)
+
+
 def test_the_optimization_is_that_of_the_workers():
     from workers.engine.train import Optimization
 
     names = {field.name for field in dataclasses.fields(Optimization)}
     assert names == set(jobs_pb2.Optimization.DESCRIPTOR.fields_by_name)
+
+
+def test_the_validation_is_that_of_the_workers():
+    from workers.engine.train import Validation
+
+    names = {field.name for field in dataclasses.fields(Validation)}
+    assert names == set(jobs_pb2.Validation.DESCRIPTOR.fields_by_name)
+
+
+@pytest.mark.parametrize("message", [jobs_pb2.Optimization, jobs_pb2.Validation])
+def test_every_parameter_of_a_training_says_what_it_may_be(message):
+    from workers.engine import train
+
+    (owner,) = [kind for kind in (train.Optimization, train.Validation) if kind.__name__ == message.DESCRIPTOR.name]
+    ours = {field.name: field.default for field in dataclasses.fields(owner)}
+    for field in message.DESCRIPTOR.fields:
+        rule = parameter_of(field)
+        assert rule is not None, field.full_name
+        assert bool(rule.default_value) != bool(rule.default_rule), field.full_name
+        if field.enum_type is not None:
+            short = {name: name.removeprefix(prefix(field.enum_type)).lower() for name in enum_names(field)}
+            assert ours[field.name] == short[rule.default_value], field.full_name
+        elif field.type != field.TYPE_BOOL:
+            assert rule.HasField("minimum"), field.full_name
+            assert rule.HasField("maximum"), field.full_name
+            assert rule.unit, field.full_name
+        # What has no default in the workers, or one by a rule, is filled in by the gateway.
+        if rule.default_value and field.enum_type is None and ours[field.name] is not dataclasses.MISSING:
+            assert float(parse_default(field, rule.default_value)) == float(ours[field.name]), field.full_name
 
 
 @pytest.mark.slow

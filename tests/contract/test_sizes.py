@@ -4,7 +4,19 @@ import pytest
 
 from services.gateway import catalog
 
-OWN = ("madry_cnn", "mlp", "softmax_regression", "wong_cnn")
+OWN = (
+    "competing_mlp",
+    "dropout_mlp",
+    "madry_cnn",
+    "maxout_mlp",
+    "mlp",
+    "mlp_bn",
+    "rbf_network",
+    "sigmoid_mlp",
+    "softmax_regression",
+    "threshold_cnn",
+    "wong_cnn",
+)
 TORCHVISION = ("resnet18", "vgg19", "squeezenet1_1", "vit_b_16", "densenet121")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -11,12 +12,14 @@ from torch import Tensor
 
 from workers.failures import Rejected
 from workers.goals import Goal, Model
-from workers.models.classical import DecisionTree, Located, find
+from workers.models.classical import DecisionTree, Located, RandomForest, find
 from workers.models.classical.tree import parents
 from workers.threats import Ball
 
 # Values that are compared at once: samples x leaves x decisions.
 _AT_ONCE: Final = 2**22
+# How often a sample walks through all trees of a forest: a walk through one may undo what was won in another.
+_ROUNDS: Final = 3
 # The bits of 1.0 as a float32; floats from 0 on are ordered as their bits are.
 _ONE: Final = 0x3F800000
 
@@ -28,19 +31,35 @@ def tree_walk(model: Model, x: Tensor, goal: Goal, ball: Ball) -> Tensor:
 
     I_l,i is the interval to which the decisions on the path from the root to leaf l confine pixel i; only pixels
     that the path asks about can be outside. Of equally few pixels, the shortest Euclidean change. A threshold is
-    crossed by the next float32. `x` (N, ...) in [0, 1], `ball` is not used. Returns x', detached; x where no leaf will
-    do. It asks the model nothing, as it reads the tree itself. Raises Rejected: NOT_A_TREE.
+    crossed by the next float32. In a forest a sample walks through one tree after another, all of them three times at
+    most, until the forest's answer is that of the goal. `x` (N, ...) in [0, 1], `ball` is not used. Returns x',
+    detached; x where no leaf will do. It asks a tree nothing, as it reads the tree itself, and a forest once after each
+    tree. Raises Rejected: NOT_A_TREE.
 
     Source: arXiv:1605.07277, section 3 (decision trees).
     Differs from the paper in: all leaves are compared, so that the number of pixels is the smallest there is; the paper
-    climbs from the sample's leaf until the subtree of a sibling has a leaf of another class.
+    climbs from the sample's leaf until the subtree of a sibling has a leaf of another class. It has no forests.
     """
     del ball
-    found = find(model, DecisionTree)
-    if found is None:
-        raise Rejected("NOT_A_TREE", "tree_walk attacks decision trees only; use square or hop_skip_jump")
+    tree, forest = find(model, DecisionTree), find(model, RandomForest)
+    if tree is not None:
+        return _walk(tree, x, goal.label, targeted=goal.targeted)
+    if forest is None:
+        raise Rejected("NOT_A_TREE", "tree_walk attacks trees and forests only; use square or hop_skip_jump")
+    xₙ, rows = x.clone(), (~goal.decide(model, x)).nonzero().squeeze(1)
+    for member in forest.network.trees() * _ROUNDS:
+        if len(rows) == 0:
+            break
+        walker = Located(member, forest.normalize)
+        xₙ[rows] = _walk(walker, xₙ[rows], goal.label[rows], targeted=goal.targeted)
+        rows = rows[~goal.decide(model, xₙ[rows], rows)]
+    return xₙ
+
+
+def _walk(found: Located[DecisionTree], x: Tensor, label: Tensor, *, targeted: bool) -> Tensor:
+    """Return where the walk through one tree leads, (N, ...)."""
     cells = _cells(found, x)
-    wanted = (cells.answer == goal.label.unsqueeze(1)) == goal.targeted  # (N, L)
+    wanted = (cells.answer == label.unsqueeze(1)) == targeted  # (N, L)
     leaf, reachable = _nearest(x.flatten(1), cells, wanted & cells.possible)
     low = x.new_zeros(x.flatten(1).shape).scatter_reduce_(1, cells.feature[leaf], cells.low[leaf], "amax")
     high = torch.ones_like(low).scatter_reduce_(1, cells.feature[leaf], cells.high[leaf], "amin")
@@ -92,7 +111,7 @@ def _crossing(found: Located[DecisionTree], x: Tensor) -> Tensor:
     whatever rounding there is.
     """
     tree, channels = found.network, x.shape[1] if x.ndim == 4 else 1
-    channel = tree.feature // (x[0].numel() // channels)
+    channel = tree.feature // (math.prod(x.shape[1:]) // channels)
 
     def goes_right(bits: Tensor) -> Tensor:
         pixel = bits.view(torch.float32).view(-1, 1, 1, 1).expand(-1, channels, 1, 1)

@@ -7,8 +7,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from workers.attacks import fgsm
-from workers.goals import Untargeted
+from workers.hardening import one_step
 from workers.losses import cross_entropy
 from workers.recipe import Recipe, Step
 from workers.threats import Linf
@@ -23,6 +22,7 @@ class FgsmAdversarialTraining(Recipe):
     `epsilon` in [0, 1] pixel units; `alpha` in [0, 1]. No gradient flows through the sign. With `attack_label`
     "predicted" the example is made with the model's own prediction in the place of y: a model that sees examples made
     with the true label learns to read it off them (label leaking, arXiv:1611.01236, section 4.2).
+    Costs 8 propagations of a batch: 2 to craft, 3 for each of the two losses.
 
     Source: arXiv:1412.6572, section 6.
     Differs from the paper in: examples are clipped to [0, 1], made with the prediction unless told otherwise, and
@@ -35,14 +35,6 @@ class FgsmAdversarialTraining(Recipe):
 
     def loss(self, model: nn.Module, x: Tensor, y: Tensor, step: Step) -> Tensor:
         """J~(theta, x, y)."""
-        loss = cross_entropy if self.attack_label == "true" else _own_cross_entropy
-        with step.crafting(model):
-            x_adv = fgsm(model, x, Untargeted(y, loss), Linf(self.epsilon))
+        x_adv = one_step(model, x, y, step, Linf(self.epsilon), label=self.attack_label)
         α = self.alpha
         return α * cross_entropy(model(x), y).mean() + (1 - α) * cross_entropy(model(x_adv), y).mean()
-
-
-def _own_cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
-    """Cross-entropy of the prediction itself, from the forward pass that the gradient needs anyway."""
-    del label
-    return cross_entropy(logits, logits.argmax(dim=1))

@@ -32,6 +32,7 @@ from workers.engine.memory import InPieces
 from workers.engine.propagate import Eager, Graphed, Propagator
 from workers.goals import Aim, Ascent, Model
 from workers.losses import Loss
+from workers.models import Classifier
 
 # Convolutions with fewer input channels are no faster channels-last.
 _CHANNELS: Final = 16
@@ -39,7 +40,8 @@ _CHANNELS: Final = 16
 
 def fastest(model: nn.Module) -> Propagator:
     """Return the propagator to attack `model` with, for as long as its weights stay as they are now."""
-    gpu = device_of(model).type == "cuda"
+    # The runs before a capture draw numbers too, so that a random model would answer otherwise once it is captured.
+    gpu = device_of(model).type == "cuda" and not _draws(model)
     if not _gains(model):
         return Graphed(model) if gpu else Eager()
     twin = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
@@ -66,6 +68,12 @@ class Twin:
         if isinstance(model, InPieces):
             return InPieces(self._twin, model.portion) if model.module is self._model() else model
         return self._twin if model is self._model() else model
+
+
+def _draws(model: nn.Module) -> bool:
+    """Whether two answers about the same picture may differ."""
+    around = model.signature.component if isinstance(model, Classifier) else None
+    return around is not None and around.random
 
 
 def _gains(model: nn.Module) -> bool:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from workers.data import Dataset
+from workers.engine.augment import Augmentation
 from workers.engine.seeds import key
 from workers.failures import Rejected
 from workers.recipe import Recipe
@@ -18,8 +19,25 @@ from workers.recipe import Recipe
 _ORDER: Final = -3
 _LABELLED: Final = -5
 _DRAW: Final = -6
+_MOVES: Final = -8
+_MOVES_UNLABELLED: Final = -9
 # The label of a sample whose label may not be read.
 _UNREAD: Final = -1
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which part of every batch a process takes: part number `rank` of `size` whose lengths differ by one at most."""
+
+    rank: int = 0
+    size: int = 1
+
+    def rows(self, count: int) -> slice:
+        """The rows of a batch of `count`."""
+        return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
+
+
+_WHOLE: Final = Part()
 
 
 @dataclass(frozen=True)
@@ -29,6 +47,9 @@ class Batch:
     x: Tensor
     y: Tensor
     unlabelled: Tensor | None = None
+    # Rows of the whole batch, of which these are a part: those of `x`, and those of `unlabelled`.
+    count: int = 0
+    count_unlabelled: int = 0
 
 
 class Feed:
@@ -40,9 +61,12 @@ class Feed:
     replacement.
     """
 
-    def __init__(self, data: Dataset, recipe: Recipe, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, data: Dataset, recipe: Recipe, batch_size: int, seed: int, augmentation: Augmentation | None = None
+    ) -> None:
         """`batch_size` is the most samples of a batch. Raises Rejected for more labels to read than there are."""
         self._data, self._recipe, self._seed = data, recipe, seed
+        self._augmentation = augmentation
         self._parts = math.ceil(len(data) / batch_size)
         self._replays = recipe.replays
         # Steps of an epoch.
@@ -61,14 +85,38 @@ class Feed:
         parts = order.tensor_split(self._parts)
         return tuple(parts[number // self._replays] for number in range(done, self.steps))
 
-    def batch(self, samples: Tensor, step: int) -> Batch:
-        """The batch of these samples at this step."""
+    @property
+    def smallest(self) -> int:
+        """Samples of the smallest batch, the fewer of those with and those without labels."""
+        least = len(self._data) // self._parts
+        return least if self._labelled is None else min(least, self._recipe.labelled_batch, len(self._labelled))
+
+    def batch(self, samples: Tensor, step: int, part: Part = _WHOLE) -> Batch:
+        """The batch of these samples at this step, or a process's part of it."""
+        # What is drawn for a batch stays the same while it is replayed.
+        turn = step // self._replays
         if self._labelled is None:
-            return Batch(self._data.pixels(samples), self._y[samples])
-        generator = torch.Generator().manual_seed(key(self._seed, step, _DRAW))
+            own = samples[part.rows(len(samples))]
+            return Batch(self._pictures(samples, part, turn, _MOVES), self._y[own], count=len(samples))
+        generator = torch.Generator().manual_seed(key(self._seed, turn, _DRAW))
         drawn = torch.randperm(len(self._labelled), generator=generator)[: self._recipe.labelled_batch]
         chosen = self._labelled[drawn.to(self._labelled.device)]
-        return Batch(self._data.pixels(chosen), self._y[chosen], self._data.pixels(samples))
+        return Batch(
+            self._pictures(chosen, part, turn, _MOVES),
+            self._y[chosen[part.rows(len(chosen))]],
+            self._pictures(samples, part, turn, _MOVES_UNLABELLED),
+            len(chosen),
+            len(samples),
+        )
+
+    def _pictures(self, samples: Tensor, part: Part, turn: int, purpose: int) -> Tensor:
+        """The pictures of a process's part of these samples, moved and mirrored where that is asked for."""
+        rows = part.rows(len(samples))
+        x = self._data.pixels(samples[rows])
+        if self._augmentation is None:
+            return x
+        generator = torch.Generator().manual_seed(key(self._seed, turn, purpose))
+        return self._augmentation(x, generator, rows, len(samples))
 
 
 def labelled_samples(data: Dataset, count: int, seed: int) -> Tensor:

@@ -9,6 +9,7 @@ inputs    what `summary` has to be told about models, data and attacks   (filled
 from __future__ import annotations
 
 from workers.evaluation.adversarial import AdversarialFile
+from workers.evaluation.course import Course, Look
 from workers.evaluation.inputs import DataInfo, Knowledge, ModelInfo, RunInfo, SummaryInput
 from workers.evaluation.proof import Claim, examine
 from workers.evaluation.proportions import Proportion
@@ -21,8 +22,10 @@ __all__ = [
     "AdversarialFile",
     "Claim",
     "CleanPart",
+    "Course",
     "DataInfo",
     "Knowledge",
+    "Look",
     "ModelInfo",
     "Proportion",
     "Row",

@@ -24,7 +24,9 @@ from workers.evaluation.finding import (
 from workers.evaluation.inputs import ModelInfo, RunInfo, SummaryInput
 from workers.evaluation.masking import black_box_better, single_step_better
 from workers.evaluation.merge import ModelSamples
+from workers.evaluation.overfitting import of_training
 from workers.evaluation.proof import KINDS
+from workers.evaluation.randomness import random_answers
 from workers.evaluation.rows import Row
 
 SATURATED = 0.05
@@ -32,6 +34,9 @@ SATURATED = 0.05
 
 WIDE = 1000
 """Samples below which the interval is called wide: half its width is 3 points at most from here on."""
+
+SINGLE_STEP = frozenset({"fgsm_adversarial", "adversarial_at_scale", "ensemble_adversarial", "fgsm_rs"})
+"""Defenses that train on examples which are one step away."""
 
 
 def findings(given: SummaryInput, rows: Sequence[Row], samples: Sequence[ModelSamples]) -> list[Finding]:
@@ -43,9 +48,11 @@ def findings(given: SummaryInput, rows: Sequence[Row], samples: Sequence[ModelSa
     found: list[Finding] = []
     for model, one in zip(given.models, samples, strict=True):
         own = [row for row in rows if row.model == model.name and row.run]
-        for check in (_violations, single_step_better, _not_falling, _saturated, _distilled, _single_step_trained):
+        for check in (_violations, random_answers, single_step_better, _not_falling, *_TELLING):
             found.extend(check(model, own, runs))
         found.extend(black_box_better(model, one, given.runs))
+    if given.course is not None:
+        found.extend(of_training(given.course))
     found.extend(_whole(given))
     order = {"error": 0, "caution": 1, "note": 2}
     return sorted(dict.fromkeys(found), key=lambda finding: order[finding.level])
@@ -154,7 +161,7 @@ def _distilled(model: ModelInfo, rows: Sequence[Row], runs: Mapping[str, RunInfo
 
 def _single_step_trained(model: ModelInfo, rows: Sequence[Row], runs: Mapping[str, RunInfo]) -> Iterator[Finding]:
     """Put an iterated attack beside FGSM where the model was trained on FGSM."""
-    if model.defense == "fgsm_adversarial" and rows:
+    if model.defense in SINGLE_STEP and rows:
         text = (
             f"{who(model)} was trained on FGSM examples. Such a model often withstands FGSM alone, because it has "
             "learned to hide its gradient: read the iterated attack beside it. "
@@ -194,3 +201,7 @@ def _strongest(rows: Sequence[Row], runs: Mapping[str, RunInfo]) -> Row | None:
 def _family(run: RunInfo) -> tuple[object, ...]:
     kept = tuple((k, v) for k, v in run.parameters.items() if k not in {"epsilon", "step_size", "steps"})
     return (run.attack, run.norm, run.goal, run.goal_label, run.curve, kept)
+
+
+# What a defense or a saturated output calls for beside a figure.
+_TELLING = (_saturated, _distilled, _single_step_trained)

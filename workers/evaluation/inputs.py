@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from workers.evaluation.course import Course
 from workers.evaluation.shard import Shard
 
 Parameter = float | int | bool | str
@@ -32,6 +33,8 @@ class ModelInfo:
         "" where unknown.
     weights_sha256: digest of the weights file, lower-case hex.
     architecture, input_shape (channels, height, width), classes, mean, std: its signature; empty mean is 0, std 1.
+    component: what stands around the network, in words, e.g. "noise (sigma 0.1, votes 4)"; "" for nothing.
+    answers_at_random: two answers about the same picture may differ.
     paper, citation: arXiv id and authors of the defense, e.g. "1706.06083", "Madry, ... 2017"; "" for none.
     """
 
@@ -43,6 +46,8 @@ class ModelInfo:
     classes: int
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    component: str = ""
+    answers_at_random: bool = False
     paper: str = ""
     citation: str = ""
 
@@ -136,6 +141,7 @@ class SummaryInput:
     seed: of the job. job: `jobs/{job}`. title: the client's words for it, or "".
     provenance: what else the bytes depend on, e.g. {"torch": "2.13.0", "device": "cpu", "threads": "1"}.
     command: the shell command that repeats the job, or "".
+    course: how a training went, where it was watched.
     """
 
     kind: Literal["attack", "evaluation", "training"]
@@ -149,3 +155,4 @@ class SummaryInput:
     title: str = ""
     provenance: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
+    course: Course | None = None

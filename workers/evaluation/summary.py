@@ -87,4 +87,6 @@ def _metrics(given: SummaryInput, rows: Sequence[Row], found: Sequence[Finding])
         "warnings": [{"level": finding.level, "text": finding.text} for finding in found],
         "provenance": dict(given.provenance),
     }
+    if given.course is not None:
+        document["training"] = asdict(given.course)
     return json.dumps(document, allow_nan=False, ensure_ascii=False, indent=1) + "\n"

@@ -57,12 +57,15 @@ class Classifier(nn.Module):
     """A network with its input side; `forward` takes x in [0, 1] of shape (N, C, H, W) and gives logits (N, K)."""
 
     def __init__(self, signature: Signature, network: nn.Module, size: tuple[int, int]) -> None:
-        """`size` is the (height, width) that `network` takes; inputs of another size are resized to it."""
+        """`size` is the (height, width) that `network` takes; inputs of another size are resized to it.
+
+        A network with a component around it takes pixels as they are: the component has classifiers inside.
+        """
         super().__init__()
         channels, *given = signature.input_shape
         self.signature = signature
         self.normalize: nn.Module = nn.Identity()
-        if signature.mean or signature.std:
+        if signature.component is None and (signature.mean or signature.std):
             self.normalize = Normalize(signature.mean or (0.0,) * channels, signature.std or (1.0,) * channels)
         self.resize: nn.Module = nn.Identity() if tuple(given) == size else Resize((given[0], given[1]), size)
         self.network = network

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from workers.failures import Rejected
+from workers.models.components import Component
 
 _MAX_SIDE = 4096
 _MAX_INPUTS = 3 * 1024 * 1024
@@ -14,10 +15,11 @@ _MAX_CLASSES = 100_000
 
 @dataclass(frozen=True)
 class Signature:
-    """An architecture's name, the shape of one input, the number of classes, and the normalisation.
+    """An architecture's name, the shape of one input, the number of classes, the normalisation, and what stands around.
 
     `input_shape` is (channels, height, width). `mean` and `std` hold one number per channel, in units of the [0, 1]
-    pixel range; empty means 0 and 1. The ranges are those of `sparring.v1.ModelSignature`.
+    pixel range; empty means 0 and 1. `component`, if any, stands around the network and its normalisation. The ranges
+    are those of `sparring.v1.ModelSignature`.
     """
 
     architecture: str
@@ -25,6 +27,7 @@ class Signature:
     classes: int
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    component: Component | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no network could be built for."""

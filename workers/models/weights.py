@@ -38,6 +38,13 @@ def save(model: Classifier) -> bytes:
     return safetensors.torch.save({name: tensor.cpu().contiguous() for name, tensor in state.items()})
 
 
+def count(model: Classifier) -> int:
+    """How many parameters it has; what is fitted and has none, such as a tree, counts the values of its tensors."""
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    fitted_to = model.signature.architecture in FITTED
+    return sum(tensor.numel() for tensor in model.network.state_dict().values()) if fitted_to else parameters
+
+
 def load(data: bytes, signature: Signature) -> Classifier:
     """The model that `data` (safetensors) holds, once names, shapes, types and values have been checked.
 
@@ -133,7 +140,7 @@ def _check_values(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor])
 
 def _check_answer(model: Classifier) -> None:
     """One grey picture gets finite logits; a negative variance, say, or weights near the largest float do not."""
-    with torch.no_grad():
+    with torch.no_grad(), _own_random_state(0):  # a component may be random
         logits = model(torch.full((1, *model.signature.input_shape), 0.5))
     if not bool(torch.isfinite(logits).all()):
         raise Rejected("NOT_FINITE", "the model answers a grey picture with values that are not finite numbers")

@@ -2,6 +2,7 @@
 
 attack, evaluation    one shard a unit; closing: merge, report
 training              one unit; closing: judge the model, register it
+poisoning             one poisoned fraction a unit; closing: put the table together, report
 intake                one unit: check an upload; closing: register it
 """
 
@@ -17,6 +18,7 @@ from workers.failures import Interrupted
 from workers.lease import Committed, Failed, Finished, Heartbeat, Outcome
 from workers.run.closing import close_attack
 from workers.run.intake import check, close_intake, rejection
+from workers.run.poisoning import close_poisoning, run_poisoning
 from workers.run.reasons import explain
 from workers.run.shards import run_shard
 from workers.run.training import close_training, run_training
@@ -28,12 +30,14 @@ UNITS: dict[str, Callable[[Unit], Committed]] = {
     "attack": run_shard,
     "evaluation": run_shard,
     "training": run_training,
+    "poisoning": run_poisoning,
     "intake": check,
 }
 CLOSINGS: dict[str, Callable[[Unit], Finished]] = {
     "attack": close_attack,
     "evaluation": close_attack,
     "training": close_training,
+    "poisoning": close_poisoning,
     "intake": close_intake,
 }
 

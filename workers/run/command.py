@@ -13,11 +13,13 @@ Flags = Mapping[str, object]
 
 
 def of_job(job: jobs_pb2.Job) -> str:
-    """`sparring attack ...`, `sparring evaluate ...` or `sparring train ...`."""
+    """`sparring attack ...`, `sparring evaluate ...`, `sparring train ...` or `sparring poison ...`."""
     if job.HasField("attack"):
         words = _attack(job.attack, messages.bare(job.resolution.models[0].name))
     elif job.HasField("evaluation"):
         words = _evaluation(job)
+    elif job.HasField("poisoning"):
+        words = _poisoning(job.poisoning)
     else:
         words = _training(job.training)
     return shlex.join(["sparring", *words])
@@ -55,11 +57,34 @@ def _training(spec: jobs_pb2.TrainingSpec) -> Iterator[str]:
     yield from _selection(spec.data)
     model = messages.bare(spec.initial_model)
     yield from ("--initial-model", model) if model else ("--architecture", spec.architecture)
-    yield from _flags({**messages.values(message), **messages.values(spec.optimization)})
+    yield from _flags(messages.values(message))
+    # Of a fit, what the architecture takes is set, and nothing else.
+    fitting = {field.name: value for field, value in spec.fitting.ListFields()}
+    yield from _flags(fitting if spec.HasField("fitting") else messages.values(spec.optimization))
+    if spec.HasField("validation"):
+        yield from _flags(messages.values(spec.validation))
     for flag, numbers in (("--mean", spec.mean), ("--std", spec.std)):
         yield from (flag, ",".join(str(number) for number in numbers)) if numbers else ()
     if spec.HasField("evaluation_data"):
         yield from _selection(spec.evaluation_data, prefix="evaluation-")
+    yield from _flags({"seed": spec.seed, "device": messages.values(spec)["device"]})
+
+
+def _poisoning(spec: jobs_pb2.PoisoningSpec) -> Iterator[str]:
+    name, message = messages.chosen(spec.poison)
+    yield from ("poison", _dashed(name))
+    yield from _selection(spec.data)
+    yield from ("--architecture", spec.architecture)
+    yield from ("--fractions", ",".join(str(fraction) for fraction in spec.fractions))
+    yield from _flags(messages.values(message))
+    yield from _flags({"sanitizer": messages.values(spec)["sanitizer"]})
+    if spec.HasField("dropped_fraction"):
+        yield from _flags({"dropped_fraction": spec.dropped_fraction})
+    fitting = {field.name: value for field, value in spec.fitting.ListFields()}
+    yield from _flags(fitting if spec.HasField("fitting") else messages.values(spec.optimization))
+    for flag, numbers in (("--mean", spec.mean), ("--std", spec.std)):
+        yield from (flag, ",".join(str(number) for number in numbers)) if numbers else ()
+    yield from _selection(spec.evaluation_data, prefix="evaluation-")
     yield from _flags({"seed": spec.seed, "device": messages.values(spec)["device"]})
 
 
@@ -74,7 +99,7 @@ def _flags(values: Flags) -> Iterator[str]:
     for name, value in values.items():
         if isinstance(value, bool):
             yield f"--{'' if value else 'no-'}{_dashed(name)}"
-        else:
+        elif value != "":  # a name that was left empty is written nowhere
             yield from (f"--{_dashed(name)}", _written(name, value))
 
 
@@ -95,10 +120,11 @@ def _target(attack: attacks_pb2.Attack) -> str:
 
 
 def _written(name: str, value: object) -> str:
-    """A value as a flag takes it; the name of a plug-in stays as it is."""
+    """A value as a flag takes it; the name of a plug-in or an architecture stays as it is."""
     if isinstance(value, bool):
         return str(value).lower()
-    return _dashed(value) if isinstance(value, str) and name != "name" else str(value)
+    own = name == "name" or "architecture" in name
+    return _dashed(value) if isinstance(value, str) and not own else str(value)
 
 
 def _dashed(name: str) -> str:

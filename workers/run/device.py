@@ -1,5 +1,8 @@
 """Where a worker computes: one CPU share, or one GPU that no other worker of this machine holds.
 
+With SPARRING_PROCESSES above 1 it takes as many GPUs, all at once, and spreads its trainings over them (on a CPU over
+as many processes, each with the worker's number of threads); everything else is done on the first.
+
 A GPU is held by a lock on `<tmp>/sparring-gpus/<uuid>.lock`, which goes with the process. Workers in containers of one
 machine share that folder as a volume; then each replica takes another GPU, though all of them see every one.
 """
@@ -28,14 +31,15 @@ _held: list[int] = []
 
 @dataclass(frozen=True)
 class Place:
-    """A device and its name in words."""
+    """A device and its name in words, and the devices that a training is spread over, of which it is the first."""
 
     device: torch.device
     name: str
+    devices: tuple[torch.device, ...]
 
 
-def take(lane: str, threads: int, drain: Drain) -> Place:
-    """Set torch up so that equal inputs give equal bytes, and take a device.
+def take(lane: str, threads: int, drain: Drain, processes: int = 1) -> Place:
+    """Set torch up so that equal inputs give equal bytes, and take a device, or one for each of several processes.
 
     Raises Draining where the worker is told to shut down while it waits for a GPU.
     """
@@ -49,36 +53,46 @@ def take(lane: str, threads: int, drain: Drain) -> Place:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     if lane == "cpu":
-        return Place(torch.device("cpu"), processor())
-    device = _free_gpu(drain)
-    torch.cuda.set_device(device)
-    return Place(device, torch.cuda.get_device_name(device))
+        return Place(torch.device("cpu"), processor(), (torch.device("cpu"),) * processes)
+    devices = _free_gpus(processes, drain)
+    torch.cuda.set_device(devices[0])
+    return Place(devices[0], torch.cuda.get_device_name(devices[0]), devices)
 
 
-def _free_gpu(drain: Drain) -> torch.device:
-    """The first GPU whose lock is free; waits for one, since a worker that drains may hold it a little longer."""
+def _free_gpus(count: int, drain: Drain) -> tuple[torch.device, ...]:
+    """The first GPUs whose locks are free; waits for them, since a worker that drains may hold one a little longer."""
     if not torch.cuda.is_available():
         raise RuntimeError("SPARRING_LANE is gpu, but torch sees no GPU; is this the GPU image, and is a GPU granted?")
+    if torch.cuda.device_count() < count:
+        raise RuntimeError(f"SPARRING_PROCESSES is {count}, but torch sees {torch.cuda.device_count()} GPUs")
     folder = Path(tempfile.gettempdir()) / "sparring-gpus"
     folder.mkdir(exist_ok=True)
     while not drain.requested():
+        locks: dict[int, int] = {}
         for index in range(torch.cuda.device_count()):
-            if _lock(folder / f"{torch.cuda.get_device_properties(index).uuid}.lock"):
-                return torch.device("cuda", index)
-        logger.warning("all %d GPUs are held by other workers; waiting", torch.cuda.device_count())
+            lock = _lock(folder / f"{torch.cuda.get_device_properties(index).uuid}.lock")
+            if lock is not None:
+                locks[index] = lock
+            if len(locks) == count:
+                _held.extend(locks.values())
+                return tuple(torch.device("cuda", index) for index in locks)
+        # Two workers that each held some and waited for the rest would wait for ever.
+        for lock in locks.values():
+            os.close(lock)
+        logger.warning("of %d GPUs fewer than %d are free; waiting", torch.cuda.device_count(), count)
         time.sleep(WAIT_S)
     raise Draining
 
 
-def _lock(path: Path) -> bool:
+def _lock(path: Path) -> int | None:
+    """Hold a lock; its descriptor, None where another process holds it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        return False
-    _held.append(descriptor)
-    return True
+        return None
+    return descriptor
 
 
 def processor() -> str:

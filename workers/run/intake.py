@@ -8,7 +8,7 @@ from sparring.v1 import datasets_pb2, jobs_pb2, models_pb2
 from services.errors import NotFound
 from services.jobs.record import Registration
 from workers.lease import Committed, Finished
-from workers.models import load
+from workers.models import count, load
 from workers.run import messages
 from workers.run.unit import Unit
 
@@ -47,7 +47,7 @@ def rejection(unit: Unit, error: Status) -> Registration | None:
 def _check_model(unit: Unit, model: models_pb2.Model) -> Committed:
     sha256 = messages.bare(model.weights)
     network = load(unit.fetch(sha256, f"the weights of {model.name}"), messages.signature(model.signature))
-    return Committed(sha256, {"parameters": sum(parameter.numel() for parameter in network.parameters())})
+    return Committed(sha256, {"parameters": count(network)})
 
 
 def _check_dataset(unit: Unit, arrays: jobs_pb2.DatasetArrays) -> Committed:

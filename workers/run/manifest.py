@@ -4,15 +4,16 @@ A file of role "manifest" beside the others, as canonical JSON: UTF-8, keys sort
 depends on when, by which worker or in how many attempts a unit was done, so a closing unit that is done again on the
 same machine writes the same bytes. docs/manifest.md shows one, and says what each field is; in short:
 
-    version, job, kind      1, "jobs/{job}", "attack", "evaluation" or "training"
+    version, job, kind      1, "jobs/{job}", "attack", "evaluation", "training" or "poisoning"
     spec                    the job's spec under its kind, and "resolution": protobuf's JSON, with the fields' own names
     seed                    the spec's
     inputs                  {dataset, split, offset, count, x_sha256, y_sha256} of the samples; for a training, of those
                             it learned from
-    evaluation_inputs       the same of the samples that a trained model was judged on; null for other kinds
-    models                  [{name, weights_sha256, architecture, input_shape, classes, mean, std, defense}]; for a
-                            training, the one that it made, by the name "jobs/{job}"
-    units                   [{unit, model, offset, count, sha256}] of what was committed, offsets in the split
+    evaluation_inputs       the same of the samples that trained models were judged on; null for other kinds
+    models                  [{name, weights_sha256, architecture, input_shape, classes, mean, std, component, defense}];
+                            for a training, the one that it made, by the name "jobs/{job}"
+    units                   [{unit, model, offset, count, sha256}] of what was committed, offsets in the split; of a
+                            poisoning [{unit, fraction, sha256}], and `models` is empty
     artifacts               [{role, sha256, size_bytes}] of the result's files but this one, in their order
     checks                  {samples, violations: {kind: count}}, see `workers.evaluation.proof`
     code, packages, device  see `workers.run.versions`; the device is that of the worker that closed the job
@@ -81,6 +82,22 @@ def of_training(
     )
 
 
+def of_poisoning(unit: Unit, result: jobs_pb2.JobResult) -> jobs_pb2.JobArtifact:
+    """Put the manifest of a poisoning, whose models are not kept: what was measured on them is."""
+    job = unit.job
+    fractions = job.poisoning.fractions
+    return _kept(
+        unit,
+        "poisoning",
+        result,
+        inputs=_inputs(unit, job.resolution.data),
+        evaluation_inputs=_inputs(unit, job.resolution.evaluation_data),
+        models=[],
+        units=[{"unit": done.unit, "fraction": fractions[done.unit], "sha256": done.digest} for done in unit.results()],
+        checks=_checks(None),
+    )
+
+
 def _kept(unit: Unit, kind: str, result: jobs_pb2.JobResult, **fields: Any) -> jobs_pb2.JobArtifact:
     """Add what every kind of job has, and put it."""
     spec = getattr(unit.job, kind)
@@ -127,6 +144,7 @@ def _model(model: jobs_pb2.ResolvedModel) -> dict[str, Any]:
         "classes": what.classes,
         "mean": list(what.mean),
         "std": list(what.std),
+        "component": _plain(what.component) if what.HasField("component") else None,
         "defense": model.defense,
     }
 

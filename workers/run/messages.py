@@ -6,17 +6,19 @@ Attacks and defenses are read by the names of their fields, so a new one needs n
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any, Literal, cast
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
-from sparring.v1 import attacks_pb2, datasets_pb2, defenses_pb2, jobs_pb2, models_pb2, options_pb2
+from sparring.v1 import attacks_pb2, components_pb2, datasets_pb2, defenses_pb2, jobs_pb2, models_pb2, options_pb2
 from sparring.values import is_map, prefix
 
 from workers.attacks import ATTACKS
 from workers.engine.attack import AttackPlan, GoalSpec
 from workers.evaluation import DataInfo, Knowledge, ModelInfo, RunInfo
 from workers.models import Signature
+from workers.models.components import COMPONENTS, Component
 
 GoalKind = Literal["untargeted", "label", "random", "least_likely", "each"]
 
@@ -72,7 +74,25 @@ def signature(message: models_pb2.ModelSignature) -> Signature:
     """What a network is besides its weights."""
     channels, height, width = message.input_shape
     shape = (channels, height, width)
-    return Signature(message.architecture, shape, message.classes, tuple(message.mean), tuple(message.std))
+    around = component(message.component) if message.HasField("component") else None
+    return Signature(message.architecture, shape, message.classes, tuple(message.mean), tuple(message.std), around)
+
+
+def component(message: components_pb2.Component) -> Component:
+    """What stands around a network."""
+    name, settings = chosen(message)
+    return COMPONENTS[name](**values(settings))
+
+
+def component_message(what: Component) -> components_pb2.Component:
+    """The other way."""
+    name = next(name for name, kind in COMPONENTS.items() if isinstance(what, kind))
+    made = components_pb2.Component()
+    part = getattr(made, name)
+    part.SetInParent()
+    for field, value in asdict(cast("Any", what)).items():
+        setattr(part, field, value)
+    return made
 
 
 def signature_message(what: Signature) -> models_pb2.ModelSignature:
@@ -83,6 +103,7 @@ def signature_message(what: Signature) -> models_pb2.ModelSignature:
         classes=what.classes,
         mean=what.mean,
         std=what.std,
+        component=None if what.component is None else component_message(what.component),
     )
 
 
@@ -168,9 +189,24 @@ def model_info(model: jobs_pb2.ResolvedModel) -> ModelInfo:
         classes=what.classes,
         mean=what.mean,
         std=what.std,
+        component="" if what.component is None else _told(what.component),
+        answers_at_random=what.component is not None and what.component.random,
         paper=about.paper,
         citation=about.citation,
     )
+
+
+def _told(what: Component) -> str:
+    """A component in words: "noise (sigma 0.1, votes 4)"."""
+    name, settings = chosen(component_message(what))
+    told = ", ".join(f"{field.replace('_', ' ')} {_plainly(value)}" for field, value in values(settings).items())
+    return f"{name.replace('_', ' ')} ({told})"
+
+
+def _plainly(value: float) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}"
 
 
 def _defense(name: str) -> options_pb2.Method:

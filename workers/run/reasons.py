@@ -31,10 +31,14 @@ def explain(error: BaseException, job: jobs_pb2.Job) -> Status:
 
 def _what_to_change(job: jobs_pb2.Job) -> str:
     """Which numbers to make smaller."""
-    if job.HasField("training"):
-        size = job.training.optimization.batch_size
+    if job.HasField("training") or job.HasField("poisoning"):
+        kind = str(job.WhichOneof("spec"))
+        spec: jobs_pb2.TrainingSpec | jobs_pb2.PoisoningSpec = getattr(job, kind)
+        if spec.HasField("fitting"):
+            return f"the {kind} ran out of memory; select fewer samples, or give the workers more memory"
+        size = spec.optimization.batch_size
         return (
-            f"the training ran out of memory; make optimization.batch_size smaller than {size}, or give the workers "
+            f"the {kind} ran out of memory; make optimization.batch_size smaller than {size}, or give the workers "
             "more memory (no worker makes it smaller by itself, as that would be another training)"
         )
     if not (job.HasField("attack") or job.HasField("evaluation")):

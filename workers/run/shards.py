@@ -24,6 +24,7 @@ from workers.engine.memory import Portion
 from workers.engine.monitor import Monitor
 from workers.engine.plan import look_up
 from workers.engine.propagate import Propagator
+from workers.engine.seeds import seed_model_noise
 from workers.evaluation import Claim, CleanPart, Shard, ShardRun, examine, pack, pictures_in, shard_stats, within
 from workers.failures import Rejected
 from workers.goals import Model
@@ -162,12 +163,13 @@ def _narrowed(run: ShardRun, key: str, _: int | None, attack: attacks_pb2.Attack
 
 def predict(model: Classifier, samples: Samples, monitor: Monitor, portion: Portion) -> tuple[Tensor, Tensor]:
     """Prediction (N,) int64 and its probability (N,) float32 on the clean samples."""
-    predictions, confidences = [], []
+    predictions, confidences, device = [], [], device_of(model)
     with frozen(model), torch.no_grad():
         for begin in range(0, len(samples.x), samples.batch_size):
             monitor.tick(begin / len(samples.x), "clean")
             x = samples.x[begin : begin + samples.batch_size]
-            prediction, confidence = portion.fit(partial(_ask, portion.through(model), x, device_of(model)), len(x))
+            seed_model_noise(samples.seed, int(samples.index[begin]), device)
+            prediction, confidence = portion.fit(partial(_ask, portion.through(model), x, device), len(x))
             predictions.append(prediction)
             confidences.append(confidence)
     return torch.cat(predictions), torch.cat(confidences)

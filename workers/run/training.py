@@ -13,11 +13,14 @@ from services import faultpoints
 from services.errors import InvalidArgument, NotFound, ResourceExhausted, SparringError
 from services.jobs.record import Registration
 from workers.defenses import DEFENSES
-from workers.engine.train import Optimization, TrainResult, train
+from workers.engine.train import UNWATCHED, Optimization, TrainResult, Validation
+from workers.engine.train_processes import train
+from workers.engine.train_validation import plain
 from workers.failures import Rejected
 from workers.lease import Committed, Finished
-from workers.models import Classifier, Signature, build, load, save
-from workers.run import messages
+from workers.models import Classifier, Signature, build, count, load, save
+from workers.recipe import Recipe
+from workers.run import fitting, messages
 from workers.run.judging import judge
 from workers.run.unit import BINARY, Unit
 
@@ -34,6 +37,8 @@ STALE = {"MALFORMED_CHECKPOINT", "CHECKPOINT_DOES_NOT_FIT"}
 
 def run_training(unit: Unit) -> Committed:
     """Train, from the last checkpoint if there is one, and keep the weights."""
+    if fitting.fitted(unit.job.training):
+        return fitting.run_fitting(unit, _signature(unit))
     begun, checkpoint, keeper = time.monotonic(), _checkpoint(unit), _Keeper(unit)
     try:
         result = _train(unit, checkpoint, keeper)
@@ -43,7 +48,14 @@ def run_training(unit: Unit) -> Committed:
         logger.warning("training starts again, as another version wrote its checkpoint: %s", error.message)
         result = _train(unit, None, keeper)
     weights = unit.put(save(result.model))
-    figures = {"seconds": time.monotonic() - begun, "loss": list(result.history), "checkpoint": keeper.last}
+    figures = {
+        "seconds": time.monotonic() - begun,
+        "loss": list(result.history),
+        "probes": plain(result.probes),
+        "selected": result.selected,
+        "processes": result.processes,
+        "checkpoint": keeper.last,
+    }
     return Committed(weights, figures)
 
 
@@ -57,7 +69,7 @@ def close_training(unit: Unit) -> Finished:
     own, asked = unit.lease.job_id, unit.job.training.model_id
     name = own if asked == "" or _taken(unit, asked) else asked
     artifact = jobs_pb2.JobArtifact(role="weights", artifact=f"artifacts/{weights}", size_bytes=len(content))
-    result = judge(unit, model, f"models/{name}", artifact)
+    result = judge(unit, model, f"models/{name}", artifact, trained.stats)
     # Another training may take the name until this one is written down; then the model gets the job's.
     otherwise = _finished(unit, model, result, own) if name != own else None
     return replace(_finished(unit, model, result, name), otherwise=otherwise)
@@ -77,7 +89,7 @@ def _finished(unit: Unit, model: Classifier, judged: jobs_pb2.JobResult, name: s
         state=models_pb2.Model.STATE_READY,
         signature=messages.signature_message(model.signature),
         weights=weights.artifact,
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        parameters=count(model),
         job=unit.name,
         defense=messages.chosen(unit.job.training.defense)[0],
     )
@@ -89,15 +101,16 @@ def _finished(unit: Unit, model: Classifier, judged: jobs_pb2.JobResult, name: s
 
 def _train(unit: Unit, resume: bytes | None, keeper: _Keeper) -> TrainResult:
     spec = unit.job.training
-    name, parameters = messages.chosen(spec.defense)
     model = _initial(unit)
     small = sum(parameter.numel() for parameter in model.parameters()) < LARGE
     return train(
         model,
         unit.samples(unit.job.resolution.data),
-        DEFENSES[name](**messages.values(parameters)),
+        _defense(unit),
         Optimization(**messages.values(spec.optimization)),
+        devices=unit.context.devices or (unit.context.device,),
         seed=spec.seed,
+        validation=Validation(**messages.values(spec.validation)) if spec.HasField("validation") else UNWATCHED,
         monitor=unit.heartbeat,
         resume=resume,
         save=keeper,
@@ -157,7 +170,13 @@ def _signature(unit: Unit) -> Signature:
         return messages.signature(resolution.models[0].signature)
     channels, height, width = resolution.data.input_shape
     shape = (channels, height, width)
-    return Signature(spec.architecture, shape, resolution.data.classes, tuple(spec.mean), tuple(spec.std))
+    normalisation = tuple(spec.mean), tuple(spec.std)
+    return Signature(spec.architecture, shape, resolution.data.classes, *normalisation, _defense(unit).component())
+
+
+def _defense(unit: Unit) -> Recipe:
+    name, parameters = messages.chosen(unit.job.training.defense)
+    return DEFENSES[name](**messages.values(parameters))
 
 
 def _initial(unit: Unit) -> Classifier:

@@ -39,6 +39,8 @@ class Context:
     store: JobStore
     artifacts: ArtifactStore
     device: torch.device
+    # Those that a training is spread over; empty for `device` alone.
+    devices: tuple[torch.device, ...] = ()
     data_root: str | None = None
     max_artifact_bytes: int = 2 << 30
     models: Cache[Classifier] = field(default_factory=lambda: Cache(MODELS_KEPT))

@@ -13,10 +13,23 @@ from __future__ import annotations
 from typing import Final
 
 from workers.threats.dense import L2, Linf
-from workers.threats.region import TOLERANCE, Ball, Generators, Radius, Region, draw
+from workers.threats.region import TOLERANCE, Ball, Generators, PartStream, Radius, Region, draw
 from workers.threats.sparse import L0, L1
 
-__all__ = ["BALLS", "L0", "L1", "L2", "TOLERANCE", "Ball", "Generators", "Linf", "Radius", "Region", "draw"]
+__all__ = [
+    "BALLS",
+    "L0",
+    "L1",
+    "L2",
+    "TOLERANCE",
+    "Ball",
+    "Generators",
+    "Linf",
+    "PartStream",
+    "Radius",
+    "Region",
+    "draw",
+]
 
 # The balls by the name that stands in the contract (NORM_LINF, NORM_L2, ...).
 BALLS: Final[dict[str, type[Linf | L2 | L1 | L0]]] = {"linf": Linf, "l2": L2, "l1": L1, "l0": L0}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, Self
 
@@ -12,6 +12,16 @@ from torch import Tensor
 # One stream of random numbers for a batch (training), or one per sample (attacks, whose results must not depend on how
 # samples are batched).
 Generators = torch.Generator | Sequence[torch.Generator]
+
+
+class PartStream(torch.Generator):
+    """A stream for whole batches, of which only some rows are here; whoever has the others draws the same for them.
+
+    `parts` gives, by the number of rows that are here, the first of them and the rows of the whole batch.
+    """
+
+    parts: Mapping[int, tuple[int, int]]
+
 
 # The slack of every check `distance <= epsilon` (times epsilon where that is above 1) and `0 <= pixel <= 1`. A pixel
 # that changes by no more has not changed: that is how L0 counts.
@@ -100,6 +110,10 @@ def length(v: Tensor, *, order: float = 2) -> Tensor:
 def draw(sampler: Callable[..., Tensor], like: Tensor, generator: Generators) -> Tensor:
     """Return random numbers in the shape, device and memory layout of `like`."""
     noise = torch.empty_like(like)
+    if isinstance(generator, PartStream) and len(like) in generator.parts:
+        first, count = generator.parts[len(like)]
+        whole = sampler((count, *like.shape[1:]), generator=generator, device=generator.device)
+        return noise.copy_(whole[first : first + len(like)])
     if isinstance(generator, torch.Generator):
         return noise.copy_(sampler(like.shape, generator=generator, device=generator.device))
     rows = [sampler(like.shape[1:], generator=own, device=own.device) for own in generator]

@@ -84,7 +84,7 @@ Global___ParameterInfo: _TypeAlias = ParameterInfo  # noqa: Y015
 
 @_typing.final
 class MethodInfo(_message.Message):
-    """An attack or a defense."""
+    """An attack, a defense or a poison."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -100,8 +100,10 @@ class MethodInfo(_message.Message):
     KNOWLEDGE_FIELD_NUMBER: _builtins.int
     MINIMUM_FIELD_NUMBER: _builtins.int
     NEEDS_TARGET_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
+    MEASURED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The field's name in Attack or Defense, e.g. "fgsm"."""
+    """The field's name in Attack, Defense or Poison, e.g. "fgsm"."""
     title: _builtins.str
     """The name in full."""
     summary: _builtins.str
@@ -122,6 +124,12 @@ class MethodInfo(_message.Message):
     """The attack looks for the shortest perturbation, and epsilon is only the largest one that counts."""
     needs_target: _builtins.bool
     """The attack MUST be given a targeted goal."""
+    cost: _builtins.str
+    """What one training step costs for each sample of its batch, as a formula over the parameters: forward, backward to
+    the input and gradient by the weights count 1 each; empty for an attack.
+    """
+    measured: _builtins.str
+    """What a defense gave where it was measured, in words; empty for an attack."""
     @_builtins.property
     def parameters(self) -> _containers.RepeatedCompositeFieldContainer[Global___ParameterInfo]:
         """Its parameters."""
@@ -141,10 +149,12 @@ class MethodInfo(_message.Message):
         knowledge: _builtins.str = ...,
         minimum: _builtins.bool = ...,
         needs_target: _builtins.bool = ...,
+        cost: _builtins.str = ...,
+        measured: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["citation", b"citation", "differs", b"differs", "formula", b"formula", "knowledge", b"knowledge", "minimum", b"minimum", "name", b"name", "needs_target", b"needs_target", "paper", b"paper", "parameters", b"parameters", "summary", b"summary", "targeted", b"targeted", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["citation", b"citation", "cost", b"cost", "differs", b"differs", "formula", b"formula", "knowledge", b"knowledge", "measured", b"measured", "minimum", b"minimum", "name", b"name", "needs_target", b"needs_target", "paper", b"paper", "parameters", b"parameters", "summary", b"summary", "targeted", b"targeted", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -159,22 +169,34 @@ class ArchitectureInfo(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     PAPER_FIELD_NUMBER: _builtins.int
+    FITTED_FIELD_NUMBER: _builtins.int
+    FITTING_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name that ModelSignature.architecture takes."""
     description: _builtins.str
     """What it is."""
     paper: _builtins.str
     """Where it comes from."""
+    fitted: _builtins.bool
+    """It is fitted to the samples and not trained step by step: no neural net. Of the defenses, standard and
+    adversarial_refit go with it.
+    """
+    @_builtins.property
+    def fitting(self) -> _containers.RepeatedCompositeFieldContainer[Global___ParameterInfo]:
+        """What its fit takes: fields of FitOptions. Also of a network that may be fitted instead of trained."""
+
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         description: _builtins.str = ...,
         paper: _builtins.str = ...,
+        fitted: _builtins.bool = ...,
+        fitting: _abc.Iterable[Global___ParameterInfo] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "name", b"name", "paper", b"paper"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "fitted", b"fitted", "fitting", b"fitting", "name", b"name", "paper", b"paper"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -388,6 +410,47 @@ class ListDefensesResponse(_message.Message):
 Global___ListDefensesResponse: _TypeAlias = ListDefensesResponse  # noqa: Y015
 
 @_typing.final
+class ListPoisonsRequest(_message.Message):
+    """Request of ListPoisons."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPoisonsRequest: _TypeAlias = ListPoisonsRequest  # noqa: Y015
+
+@_typing.final
+class ListPoisonsResponse(_message.Message):
+    """Response of ListPoisons."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POISONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def poisons(self) -> _containers.RepeatedCompositeFieldContainer[Global___MethodInfo]:
+        """In the order of the contract."""
+
+    def __init__(
+        self,
+        *,
+        poisons: _abc.Iterable[Global___MethodInfo] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["poisons", b"poisons"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPoisonsResponse: _TypeAlias = ListPoisonsResponse  # noqa: Y015
+
+@_typing.final
 class ListArchitecturesRequest(_message.Message):
     """Request of ListArchitectures."""
 
@@ -413,7 +476,7 @@ class ListArchitecturesResponse(_message.Message):
     ARCHITECTURES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def architectures(self) -> _containers.RepeatedCompositeFieldContainer[Global___ArchitectureInfo]:
-        """In alphabetical order within the two families: Sparring's own, torchvision's."""
+        """In alphabetical order within the three families: Sparring's own networks, what is fitted, torchvision's networks."""
 
     def __init__(
         self,

@@ -53,6 +53,11 @@ class CatalogServiceStub:
                 request_serializer=sparring_dot_v1_dot_catalog__pb2.ListDefensesRequest.SerializeToString,
                 response_deserializer=sparring_dot_v1_dot_catalog__pb2.ListDefensesResponse.FromString,
                 _registered_method=True)
+        self.ListPoisons = channel.unary_unary(
+                '/sparring.v1.CatalogService/ListPoisons',
+                request_serializer=sparring_dot_v1_dot_catalog__pb2.ListPoisonsRequest.SerializeToString,
+                response_deserializer=sparring_dot_v1_dot_catalog__pb2.ListPoisonsResponse.FromString,
+                _registered_method=True)
         self.ListArchitectures = channel.unary_unary(
                 '/sparring.v1.CatalogService/ListArchitectures',
                 request_serializer=sparring_dot_v1_dot_catalog__pb2.ListArchitecturesRequest.SerializeToString,
@@ -93,6 +98,13 @@ class CatalogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPoisons(self, request, context):
+        """Every poison of training sets with its parameters.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListArchitectures(self, request, context):
         """Every architecture.
         """
@@ -124,6 +136,11 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     servicer.ListDefenses,
                     request_deserializer=sparring_dot_v1_dot_catalog__pb2.ListDefensesRequest.FromString,
                     response_serializer=sparring_dot_v1_dot_catalog__pb2.ListDefensesResponse.SerializeToString,
+            ),
+            'ListPoisons': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPoisons,
+                    request_deserializer=sparring_dot_v1_dot_catalog__pb2.ListPoisonsRequest.FromString,
+                    response_serializer=sparring_dot_v1_dot_catalog__pb2.ListPoisonsResponse.SerializeToString,
             ),
             'ListArchitectures': grpc.unary_unary_rpc_method_handler(
                     servicer.ListArchitectures,
@@ -221,6 +238,33 @@ class CatalogService:
             '/sparring.v1.CatalogService/ListDefenses',
             sparring_dot_v1_dot_catalog__pb2.ListDefensesRequest.SerializeToString,
             sparring_dot_v1_dot_catalog__pb2.ListDefensesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPoisons(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sparring.v1.CatalogService/ListPoisons',
+            sparring_dot_v1_dot_catalog__pb2.ListPoisonsRequest.SerializeToString,
+            sparring_dot_v1_dot_catalog__pb2.ListPoisonsResponse.FromString,
             options,
             channel_credentials,
             insecure,

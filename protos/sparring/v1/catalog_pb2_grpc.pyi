@@ -43,6 +43,8 @@ class CatalogServiceStub:
     """Every attack with its parameters."""
     ListDefenses: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListDefensesRequest, _catalog_pb2.ListDefensesResponse]
     """Every defense with its parameters."""
+    ListPoisons: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListPoisonsRequest, _catalog_pb2.ListPoisonsResponse]
+    """Every poison of training sets with its parameters."""
     ListArchitectures: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListArchitecturesRequest, _catalog_pb2.ListArchitecturesResponse]
     """Every architecture."""
     ListBuiltInDatasets: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListBuiltInDatasetsRequest, _catalog_pb2.ListBuiltInDatasetsResponse]
@@ -63,6 +65,8 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     """Every attack with its parameters."""
     ListDefenses: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListDefensesRequest, _catalog_pb2.ListDefensesResponse]  # type: ignore[assignment]
     """Every defense with its parameters."""
+    ListPoisons: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListPoisonsRequest, _catalog_pb2.ListPoisonsResponse]  # type: ignore[assignment]
+    """Every poison of training sets with its parameters."""
     ListArchitectures: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListArchitecturesRequest, _catalog_pb2.ListArchitecturesResponse]  # type: ignore[assignment]
     """Every architecture."""
     ListBuiltInDatasets: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListBuiltInDatasetsRequest, _catalog_pb2.ListBuiltInDatasetsResponse]  # type: ignore[assignment]
@@ -98,6 +102,14 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.ListDefensesResponse, _abc.Awaitable[_catalog_pb2.ListDefensesResponse]]:
         """Every defense with its parameters."""
+
+    @_abc_1.abstractmethod
+    def ListPoisons(
+        self,
+        request: _catalog_pb2.ListPoisonsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.ListPoisonsResponse, _abc.Awaitable[_catalog_pb2.ListPoisonsResponse]]:
+        """Every poison of training sets with its parameters."""
 
     @_abc_1.abstractmethod
     def ListArchitectures(

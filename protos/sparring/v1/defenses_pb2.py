@@ -23,18 +23,24 @@ _sym_db = _symbol_database.Default()
 
 
 from sparring.v1 import defenses_adversarial_pb2 as sparring_dot_v1_dot_defenses__adversarial__pb2
+from sparring.v1 import defenses_failed_pb2 as sparring_dot_v1_dot_defenses__failed__pb2
+from sparring.v1 import defenses_one_step_pb2 as sparring_dot_v1_dot_defenses__one__step__pb2
+from sparring.v1 import defenses_refit_pb2 as sparring_dot_v1_dot_defenses__refit__pb2
 from sparring.v1 import defenses_smooth_pb2 as sparring_dot_v1_dot_defenses__smooth__pb2
 
 from sparring.v1.defenses_adversarial_pb2 import *
+from sparring.v1.defenses_failed_pb2 import *
+from sparring.v1.defenses_one_step_pb2 import *
+from sparring.v1.defenses_refit_pb2 import *
 from sparring.v1.defenses_smooth_pb2 import *
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asparring/v1/defenses.proto\x12\x0bsparring.v1\x1a&sparring/v1/defenses_adversarial.proto\x1a!sparring/v1/defenses_smooth.proto\"\x82\x02\n\x07\x44\x65\x66\x65nse\x12\x31\n\x08standard\x18\x01 \x01(\x0b\x32\x1d.sparring.v1.StandardTrainingH\x00\x12@\n\x10\x66gsm_adversarial\x18\x02 \x01(\x0b\x32$.sparring.v1.FgsmAdversarialTrainingH\x00\x12>\n\x0fpgd_adversarial\x18\x03 \x01(\x0b\x32#.sparring.v1.PgdAdversarialTrainingH\x00\x12:\n\x0c\x64istillation\x18\x04 \x01(\x0b\x32\".sparring.v1.DefensiveDistillationH\x00\x42\x06\n\x04kindP\x00P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asparring/v1/defenses.proto\x12\x0bsparring.v1\x1a&sparring/v1/defenses_adversarial.proto\x1a!sparring/v1/defenses_failed.proto\x1a#sparring/v1/defenses_one_step.proto\x1a sparring/v1/defenses_refit.proto\x1a!sparring/v1/defenses_smooth.proto\"\xfc\n\n\x07\x44\x65\x66\x65nse\x12\x31\n\x08standard\x18\x01 \x01(\x0b\x32\x1d.sparring.v1.StandardTrainingH\x00\x12@\n\x10\x66gsm_adversarial\x18\x02 \x01(\x0b\x32$.sparring.v1.FgsmAdversarialTrainingH\x00\x12>\n\x0fpgd_adversarial\x18\x03 \x01(\x0b\x32#.sparring.v1.PgdAdversarialTrainingH\x00\x12:\n\x0c\x64istillation\x18\x04 \x01(\x0b\x32\".sparring.v1.DefensiveDistillationH\x00\x12\x36\n\x0flabel_smoothing\x18\x05 \x01(\x0b\x32\x1b.sparring.v1.LabelSmoothingH\x00\x12G\n\x14\x61\x64versarial_at_scale\x18\x06 \x01(\x0b\x32\'.sparring.v1.AdversarialTrainingAtScaleH\x00\x12/\n\x07\x66gsm_rs\x18\x07 \x01(\x0b\x32\x1c.sparring.v1.FgsmRandomStartH\x00\x12\x34\n\x04\x66ree\x18\x08 \x01(\x0b\x32$.sparring.v1.FreeAdversarialTrainingH\x00\x12%\n\x06trades\x18\t \x01(\x0b\x32\x13.sparring.v1.TradesH\x00\x12!\n\x04mart\x18\n \x01(\x0b\x32\x11.sparring.v1.MartH\x00\x12\x39\n\x03\x61wp\x18\x0b \x01(\x0b\x32*.sparring.v1.AdversarialWeightPerturbationH\x00\x12H\n\x14\x65nsemble_adversarial\x18\x0c \x01(\x0b\x32(.sparring.v1.EnsembleAdversarialTrainingH\x00\x12\x46\n\x13virtual_adversarial\x18\r \x01(\x0b\x32\'.sparring.v1.VirtualAdversarialTrainingH\x00\x12\x34\n\x0enoise_training\x18\x0e \x01(\x0b\x32\x1a.sparring.v1.NoiseTrainingH\x00\x12\x34\n\x0eweight_penalty\x18\x0f \x01(\x0b\x32\x1a.sparring.v1.WeightPenaltyH\x00\x12=\n\x0f\x64ouble_backprop\x18\x10 \x01(\x0b\x32\".sparring.v1.DoubleBackpropagationH\x00\x12\x44\n\x16generative_pretraining\x18\x11 \x01(\x0b\x32\".sparring.v1.GenerativePretrainingH\x00\x12\x37\n\x0ftest_time_noise\x18\x12 \x01(\x0b\x32\x1c.sparring.v1.NoiseAtTestTimeH\x00\x12\x36\n\x0b\x61utoencoder\x18\x13 \x01(\x0b\x32\x1f.sparring.v1.AutoencoderInFrontH\x00\x12\x35\n\tcommittee\x18\x14 \x01(\x0b\x32 .sparring.v1.CommitteeOfNetworksH\x00\x12?\n\x14\x63onfidence_reduction\x18\x15 \x01(\x0b\x32\x1f.sparring.v1.ConfidenceReducingH\x00\x12\x30\n\x0boutput_code\x18\x16 \x01(\x0b\x32\x19.sparring.v1.OutputCodingH\x00\x12\x31\n\x08glimpses\x18\x17 \x01(\x0b\x32\x1d.sparring.v1.MultipleGlimpsesH\x00\x12:\n\x11\x61\x64versarial_refit\x18\x18 \x01(\x0b\x32\x1d.sparring.v1.AdversarialRefitH\x00\x42\x06\n\x04kindP\x00P\x01P\x02P\x03P\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sparring.v1.defenses_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DEFENSE']._serialized_start=119
-  _globals['_DEFENSE']._serialized_end=377
+  _globals['_DEFENSE']._serialized_start=225
+  _globals['_DEFENSE']._serialized_end=1629
 # @@protoc_insertion_point(module_scope)

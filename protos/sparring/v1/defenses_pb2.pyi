@@ -6,15 +6,48 @@ The defenses, each with a typed message of its own in the files imported here.""
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from sparring.v1 import defenses_adversarial_pb2 as _defenses_adversarial_pb2
+from sparring.v1 import defenses_failed_pb2 as _defenses_failed_pb2
+from sparring.v1 import defenses_one_step_pb2 as _defenses_one_step_pb2
+from sparring.v1 import defenses_refit_pb2 as _defenses_refit_pb2
 from sparring.v1 import defenses_smooth_pb2 as _defenses_smooth_pb2
-from sparring.v1.defenses_adversarial_pb2 import ATTACK_LABEL_PREDICTED as ATTACK_LABEL_PREDICTED
-from sparring.v1.defenses_adversarial_pb2 import ATTACK_LABEL_TRUE as ATTACK_LABEL_TRUE
-from sparring.v1.defenses_adversarial_pb2 import ATTACK_LABEL_UNSPECIFIED as ATTACK_LABEL_UNSPECIFIED
-from sparring.v1.defenses_adversarial_pb2 import AttackLabel as AttackLabel
-from sparring.v1.defenses_adversarial_pb2 import FgsmAdversarialTraining as FgsmAdversarialTraining
+from sparring.v1.defenses_adversarial_pb2 import AWP_BASE_PGD as AWP_BASE_PGD
+from sparring.v1.defenses_adversarial_pb2 import AWP_BASE_TRADES as AWP_BASE_TRADES
+from sparring.v1.defenses_adversarial_pb2 import AWP_BASE_UNSPECIFIED as AWP_BASE_UNSPECIFIED
+from sparring.v1.defenses_adversarial_pb2 import AdversarialWeightPerturbation as AdversarialWeightPerturbation
+from sparring.v1.defenses_adversarial_pb2 import AwpBase as AwpBase
+from sparring.v1.defenses_adversarial_pb2 import FgsmRandomStart as FgsmRandomStart
+from sparring.v1.defenses_adversarial_pb2 import FreeAdversarialTraining as FreeAdversarialTraining
+from sparring.v1.defenses_adversarial_pb2 import Mart as Mart
 from sparring.v1.defenses_adversarial_pb2 import PgdAdversarialTraining as PgdAdversarialTraining
+from sparring.v1.defenses_adversarial_pb2 import Trades as Trades
+from sparring.v1.defenses_failed_pb2 import AutoencoderInFront as AutoencoderInFront
+from sparring.v1.defenses_failed_pb2 import CommitteeOfNetworks as CommitteeOfNetworks
+from sparring.v1.defenses_failed_pb2 import ConfidenceReducing as ConfidenceReducing
+from sparring.v1.defenses_failed_pb2 import DoubleBackpropagation as DoubleBackpropagation
+from sparring.v1.defenses_failed_pb2 import GenerativePretraining as GenerativePretraining
+from sparring.v1.defenses_failed_pb2 import MultipleGlimpses as MultipleGlimpses
+from sparring.v1.defenses_failed_pb2 import NoiseAtTestTime as NoiseAtTestTime
+from sparring.v1.defenses_failed_pb2 import NoiseTraining as NoiseTraining
+from sparring.v1.defenses_failed_pb2 import OutputCoding as OutputCoding
+from sparring.v1.defenses_failed_pb2 import TRAINING_NOISE_GAUSSIAN as TRAINING_NOISE_GAUSSIAN
+from sparring.v1.defenses_failed_pb2 import TRAINING_NOISE_SIGN as TRAINING_NOISE_SIGN
+from sparring.v1.defenses_failed_pb2 import TRAINING_NOISE_UNIFORM as TRAINING_NOISE_UNIFORM
+from sparring.v1.defenses_failed_pb2 import TRAINING_NOISE_UNSPECIFIED as TRAINING_NOISE_UNSPECIFIED
+from sparring.v1.defenses_failed_pb2 import TrainingNoise as TrainingNoise
+from sparring.v1.defenses_failed_pb2 import WeightPenalty as WeightPenalty
+from sparring.v1.defenses_one_step_pb2 import ATTACK_LABEL_LEAST_LIKELY as ATTACK_LABEL_LEAST_LIKELY
+from sparring.v1.defenses_one_step_pb2 import ATTACK_LABEL_PREDICTED as ATTACK_LABEL_PREDICTED
+from sparring.v1.defenses_one_step_pb2 import ATTACK_LABEL_TRUE as ATTACK_LABEL_TRUE
+from sparring.v1.defenses_one_step_pb2 import ATTACK_LABEL_UNSPECIFIED as ATTACK_LABEL_UNSPECIFIED
+from sparring.v1.defenses_one_step_pb2 import AdversarialTrainingAtScale as AdversarialTrainingAtScale
+from sparring.v1.defenses_one_step_pb2 import AttackLabel as AttackLabel
+from sparring.v1.defenses_one_step_pb2 import EnsembleAdversarialTraining as EnsembleAdversarialTraining
+from sparring.v1.defenses_one_step_pb2 import FgsmAdversarialTraining as FgsmAdversarialTraining
+from sparring.v1.defenses_refit_pb2 import AdversarialRefit as AdversarialRefit
 from sparring.v1.defenses_smooth_pb2 import DefensiveDistillation as DefensiveDistillation
+from sparring.v1.defenses_smooth_pb2 import LabelSmoothing as LabelSmoothing
 from sparring.v1.defenses_smooth_pb2 import StandardTraining as StandardTraining
+from sparring.v1.defenses_smooth_pb2 import VirtualAdversarialTraining as VirtualAdversarialTraining
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -36,12 +69,32 @@ class Defense(_message.Message):
     FGSM_ADVERSARIAL_FIELD_NUMBER: _builtins.int
     PGD_ADVERSARIAL_FIELD_NUMBER: _builtins.int
     DISTILLATION_FIELD_NUMBER: _builtins.int
+    LABEL_SMOOTHING_FIELD_NUMBER: _builtins.int
+    ADVERSARIAL_AT_SCALE_FIELD_NUMBER: _builtins.int
+    FGSM_RS_FIELD_NUMBER: _builtins.int
+    FREE_FIELD_NUMBER: _builtins.int
+    TRADES_FIELD_NUMBER: _builtins.int
+    MART_FIELD_NUMBER: _builtins.int
+    AWP_FIELD_NUMBER: _builtins.int
+    ENSEMBLE_ADVERSARIAL_FIELD_NUMBER: _builtins.int
+    VIRTUAL_ADVERSARIAL_FIELD_NUMBER: _builtins.int
+    NOISE_TRAINING_FIELD_NUMBER: _builtins.int
+    WEIGHT_PENALTY_FIELD_NUMBER: _builtins.int
+    DOUBLE_BACKPROP_FIELD_NUMBER: _builtins.int
+    GENERATIVE_PRETRAINING_FIELD_NUMBER: _builtins.int
+    TEST_TIME_NOISE_FIELD_NUMBER: _builtins.int
+    AUTOENCODER_FIELD_NUMBER: _builtins.int
+    COMMITTEE_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_REDUCTION_FIELD_NUMBER: _builtins.int
+    OUTPUT_CODE_FIELD_NUMBER: _builtins.int
+    GLIMPSES_FIELD_NUMBER: _builtins.int
+    ADVERSARIAL_REFIT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def standard(self) -> _defenses_smooth_pb2.StandardTraining:
         """No defense: cross-entropy on clean batches."""
 
     @_builtins.property
-    def fgsm_adversarial(self) -> _defenses_adversarial_pb2.FgsmAdversarialTraining:
+    def fgsm_adversarial(self) -> _defenses_one_step_pb2.FgsmAdversarialTraining:
         """Goodfellow's mixed loss on FGSM examples."""
 
     @_builtins.property
@@ -52,19 +105,119 @@ class Defense(_message.Message):
     def distillation(self) -> _defenses_smooth_pb2.DefensiveDistillation:
         """Defensive distillation at temperature T."""
 
+    @_builtins.property
+    def label_smoothing(self) -> _defenses_smooth_pb2.LabelSmoothing:
+        """Cross-entropy with softened labels."""
+
+    @_builtins.property
+    def adversarial_at_scale(self) -> _defenses_one_step_pb2.AdversarialTrainingAtScale:
+        """Kurakin's batches of clean and one-step examples."""
+
+    @_builtins.property
+    def fgsm_rs(self) -> _defenses_adversarial_pb2.FgsmRandomStart:
+        """Wong's one step from a random start."""
+
+    @_builtins.property
+    def free(self) -> _defenses_adversarial_pb2.FreeAdversarialTraining:
+        """Shafahi's replays, weights and perturbation moved by the same backward pass."""
+
+    @_builtins.property
+    def trades(self) -> _defenses_adversarial_pb2.Trades:
+        """Zhang's trade of clean accuracy for robustness."""
+
+    @_builtins.property
+    def mart(self) -> _defenses_adversarial_pb2.Mart:
+        """Wang's misclassification-aware loss."""
+
+    @_builtins.property
+    def awp(self) -> _defenses_adversarial_pb2.AdversarialWeightPerturbation:
+        """Wu's perturbation of the weights, on PGD training or TRADES."""
+
+    @_builtins.property
+    def ensemble_adversarial(self) -> _defenses_one_step_pb2.EnsembleAdversarialTraining:
+        """Tramer's examples from an ensemble of static networks."""
+
+    @_builtins.property
+    def virtual_adversarial(self) -> _defenses_smooth_pb2.VirtualAdversarialTraining:
+        """Miyato's smoothness, for which no label is needed."""
+
+    @_builtins.property
+    def noise_training(self) -> _defenses_failed_pb2.NoiseTraining:
+        """Cross-entropy on noisy pictures."""
+
+    @_builtins.property
+    def weight_penalty(self) -> _defenses_failed_pb2.WeightPenalty:
+        """Weight decay as a part of the loss."""
+
+    @_builtins.property
+    def double_backprop(self) -> _defenses_failed_pb2.DoubleBackpropagation:
+        """Drucker and LeCun's penalty on the slope of the loss."""
+
+    @_builtins.property
+    def generative_pretraining(self) -> _defenses_failed_pb2.GenerativePretraining:
+        """Layers that learn to denoise before they learn to classify."""
+
+    @_builtins.property
+    def test_time_noise(self) -> _defenses_failed_pb2.NoiseAtTestTime:
+        """Gaussian noise before the network, at test time."""
+
+    @_builtins.property
+    def autoencoder(self) -> _defenses_failed_pb2.AutoencoderInFront:
+        """A denoising autoencoder before the network."""
+
+    @_builtins.property
+    def committee(self) -> _defenses_failed_pb2.CommitteeOfNetworks:
+        """Several networks that are averaged."""
+
+    @_builtins.property
+    def confidence_reduction(self) -> _defenses_failed_pb2.ConfidenceReducing:
+        """A step away from the network's own confidence, at test time."""
+
+    @_builtins.property
+    def output_code(self) -> _defenses_failed_pb2.OutputCoding:
+        """Classes as words of an error-correcting code."""
+
+    @_builtins.property
+    def glimpses(self) -> _defenses_failed_pb2.MultipleGlimpses:
+        """Several shifted looks at one picture."""
+
+    @_builtins.property
+    def adversarial_refit(self) -> _defenses_refit_pb2.AdversarialRefit:
+        """Adversarial training by fitting again, for what is fitted."""
+
     def __init__(
         self,
         *,
         standard: _defenses_smooth_pb2.StandardTraining | None = ...,
-        fgsm_adversarial: _defenses_adversarial_pb2.FgsmAdversarialTraining | None = ...,
+        fgsm_adversarial: _defenses_one_step_pb2.FgsmAdversarialTraining | None = ...,
         pgd_adversarial: _defenses_adversarial_pb2.PgdAdversarialTraining | None = ...,
         distillation: _defenses_smooth_pb2.DefensiveDistillation | None = ...,
+        label_smoothing: _defenses_smooth_pb2.LabelSmoothing | None = ...,
+        adversarial_at_scale: _defenses_one_step_pb2.AdversarialTrainingAtScale | None = ...,
+        fgsm_rs: _defenses_adversarial_pb2.FgsmRandomStart | None = ...,
+        free: _defenses_adversarial_pb2.FreeAdversarialTraining | None = ...,
+        trades: _defenses_adversarial_pb2.Trades | None = ...,
+        mart: _defenses_adversarial_pb2.Mart | None = ...,
+        awp: _defenses_adversarial_pb2.AdversarialWeightPerturbation | None = ...,
+        ensemble_adversarial: _defenses_one_step_pb2.EnsembleAdversarialTraining | None = ...,
+        virtual_adversarial: _defenses_smooth_pb2.VirtualAdversarialTraining | None = ...,
+        noise_training: _defenses_failed_pb2.NoiseTraining | None = ...,
+        weight_penalty: _defenses_failed_pb2.WeightPenalty | None = ...,
+        double_backprop: _defenses_failed_pb2.DoubleBackpropagation | None = ...,
+        generative_pretraining: _defenses_failed_pb2.GenerativePretraining | None = ...,
+        test_time_noise: _defenses_failed_pb2.NoiseAtTestTime | None = ...,
+        autoencoder: _defenses_failed_pb2.AutoencoderInFront | None = ...,
+        committee: _defenses_failed_pb2.CommitteeOfNetworks | None = ...,
+        confidence_reduction: _defenses_failed_pb2.ConfidenceReducing | None = ...,
+        output_code: _defenses_failed_pb2.OutputCoding | None = ...,
+        glimpses: _defenses_failed_pb2.MultipleGlimpses | None = ...,
+        adversarial_refit: _defenses_refit_pb2.AdversarialRefit | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["distillation", b"distillation", "fgsm_adversarial", b"fgsm_adversarial", "kind", b"kind", "pgd_adversarial", b"pgd_adversarial", "standard", b"standard"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adversarial_at_scale", b"adversarial_at_scale", "adversarial_refit", b"adversarial_refit", "autoencoder", b"autoencoder", "awp", b"awp", "committee", b"committee", "confidence_reduction", b"confidence_reduction", "distillation", b"distillation", "double_backprop", b"double_backprop", "ensemble_adversarial", b"ensemble_adversarial", "fgsm_adversarial", b"fgsm_adversarial", "fgsm_rs", b"fgsm_rs", "free", b"free", "generative_pretraining", b"generative_pretraining", "glimpses", b"glimpses", "kind", b"kind", "label_smoothing", b"label_smoothing", "mart", b"mart", "noise_training", b"noise_training", "output_code", b"output_code", "pgd_adversarial", b"pgd_adversarial", "standard", b"standard", "test_time_noise", b"test_time_noise", "trades", b"trades", "virtual_adversarial", b"virtual_adversarial", "weight_penalty", b"weight_penalty"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["distillation", b"distillation", "fgsm_adversarial", b"fgsm_adversarial", "kind", b"kind", "pgd_adversarial", b"pgd_adversarial", "standard", b"standard"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adversarial_at_scale", b"adversarial_at_scale", "adversarial_refit", b"adversarial_refit", "autoencoder", b"autoencoder", "awp", b"awp", "committee", b"committee", "confidence_reduction", b"confidence_reduction", "distillation", b"distillation", "double_backprop", b"double_backprop", "ensemble_adversarial", b"ensemble_adversarial", "fgsm_adversarial", b"fgsm_adversarial", "fgsm_rs", b"fgsm_rs", "free", b"free", "generative_pretraining", b"generative_pretraining", "glimpses", b"glimpses", "kind", b"kind", "label_smoothing", b"label_smoothing", "mart", b"mart", "noise_training", b"noise_training", "output_code", b"output_code", "pgd_adversarial", b"pgd_adversarial", "standard", b"standard", "test_time_noise", b"test_time_noise", "trades", b"trades", "virtual_adversarial", b"virtual_adversarial", "weight_penalty", b"weight_penalty"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["standard", "fgsm_adversarial", "pgd_adversarial", "distillation"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["standard", "fgsm_adversarial", "pgd_adversarial", "distillation", "label_smoothing", "adversarial_at_scale", "fgsm_rs", "free", "trades", "mart", "awp", "ensemble_adversarial", "virtual_adversarial", "noise_training", "weight_penalty", "double_backprop", "generative_pretraining", "test_time_noise", "autoencoder", "committee", "confidence_reduction", "output_code", "glimpses", "adversarial_refit"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 

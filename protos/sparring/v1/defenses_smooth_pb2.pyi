@@ -34,6 +34,107 @@ class StandardTraining(_message.Message):
 Global___StandardTraining: _TypeAlias = StandardTraining  # noqa: Y015
 
 @_typing.final
+class LabelSmoothing(_message.Message):
+    """Cross-entropy with softened labels."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SMOOTHING_FIELD_NUMBER: _builtins.int
+    smoothing: _builtins.float
+    """What is taken from the label and shared out among all classes. Range [0, 1]."""
+    def __init__(
+        self,
+        *,
+        smoothing: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_smoothing", b"_smoothing", "smoothing", b"smoothing"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_smoothing", b"_smoothing", "smoothing", b"smoothing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__smoothing: _TypeAlias = _typing.Literal["smoothing"]  # noqa: Y015
+    _WhichOneofArgType__smoothing: _TypeAlias = _typing.Literal["_smoothing", b"_smoothing"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__smoothing) -> _WhichOneofReturnType__smoothing | None: ...
+
+Global___LabelSmoothing: _TypeAlias = LabelSmoothing  # noqa: Y015
+
+@_typing.final
+class VirtualAdversarialTraining(_message.Message):
+    """Miyato's virtual adversarial training."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RADIUS_FIELD_NUMBER: _builtins.int
+    XI_FIELD_NUMBER: _builtins.int
+    POWER_ITERATIONS_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    ENTROPY_FIELD_NUMBER: _builtins.int
+    LABELLED_FIELD_NUMBER: _builtins.int
+    LABELLED_BATCH_FIELD_NUMBER: _builtins.int
+    radius: _builtins.float
+    """Length of the virtual adversarial perturbation. Range (0, 1000]. Unit: Euclidean length."""
+    xi: _builtins.float
+    """Length of the step at which the gradient of the divergence is taken, as it is 0 at 0. Range (0, 1000]."""
+    power_iterations: _builtins.int
+    """Steps of the power iteration. Range [1, 100]."""
+    weight: _builtins.float
+    """Weight of the divergence beside the loss on labels. Range (0, 1000]."""
+    entropy: _builtins.bool
+    """Whether the entropy of the predictions is added to the loss."""
+    labelled: _builtins.int
+    """How many samples' labels are read, as many of each class as of any other, or one more; 0 for all.
+    Range [0, 10000000].
+    """
+    labelled_batch: _builtins.int
+    """Labelled samples of one step, where not all are labelled; those without labels come in batches of their own.
+    Range [1, 65536].
+    """
+    def __init__(
+        self,
+        *,
+        radius: _builtins.float | None = ...,
+        xi: _builtins.float | None = ...,
+        power_iterations: _builtins.int | None = ...,
+        weight: _builtins.float | None = ...,
+        entropy: _builtins.bool | None = ...,
+        labelled: _builtins.int | None = ...,
+        labelled_batch: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_entropy", b"_entropy", "_labelled", b"_labelled", "_labelled_batch", b"_labelled_batch", "_power_iterations", b"_power_iterations", "_radius", b"_radius", "_weight", b"_weight", "_xi", b"_xi", "entropy", b"entropy", "labelled", b"labelled", "labelled_batch", b"labelled_batch", "power_iterations", b"power_iterations", "radius", b"radius", "weight", b"weight", "xi", b"xi"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_entropy", b"_entropy", "_labelled", b"_labelled", "_labelled_batch", b"_labelled_batch", "_power_iterations", b"_power_iterations", "_radius", b"_radius", "_weight", b"_weight", "_xi", b"_xi", "entropy", b"entropy", "labelled", b"labelled", "labelled_batch", b"labelled_batch", "power_iterations", b"power_iterations", "radius", b"radius", "weight", b"weight", "xi", b"xi"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__entropy: _TypeAlias = _typing.Literal["entropy"]  # noqa: Y015
+    _WhichOneofArgType__entropy: _TypeAlias = _typing.Literal["_entropy", b"_entropy"]  # noqa: Y015
+    _WhichOneofReturnType__labelled: _TypeAlias = _typing.Literal["labelled"]  # noqa: Y015
+    _WhichOneofArgType__labelled: _TypeAlias = _typing.Literal["_labelled", b"_labelled"]  # noqa: Y015
+    _WhichOneofReturnType__labelled_batch: _TypeAlias = _typing.Literal["labelled_batch"]  # noqa: Y015
+    _WhichOneofArgType__labelled_batch: _TypeAlias = _typing.Literal["_labelled_batch", b"_labelled_batch"]  # noqa: Y015
+    _WhichOneofReturnType__power_iterations: _TypeAlias = _typing.Literal["power_iterations"]  # noqa: Y015
+    _WhichOneofArgType__power_iterations: _TypeAlias = _typing.Literal["_power_iterations", b"_power_iterations"]  # noqa: Y015
+    _WhichOneofReturnType__radius: _TypeAlias = _typing.Literal["radius"]  # noqa: Y015
+    _WhichOneofArgType__radius: _TypeAlias = _typing.Literal["_radius", b"_radius"]  # noqa: Y015
+    _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
+    _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
+    _WhichOneofReturnType__xi: _TypeAlias = _typing.Literal["xi"]  # noqa: Y015
+    _WhichOneofArgType__xi: _TypeAlias = _typing.Literal["_xi", b"_xi"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__entropy) -> _WhichOneofReturnType__entropy | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__labelled) -> _WhichOneofReturnType__labelled | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__labelled_batch) -> _WhichOneofReturnType__labelled_batch | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__power_iterations) -> _WhichOneofReturnType__power_iterations | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__radius) -> _WhichOneofReturnType__radius | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weight) -> _WhichOneofReturnType__weight | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__xi) -> _WhichOneofReturnType__xi | None: ...
+
+Global___VirtualAdversarialTraining: _TypeAlias = VirtualAdversarialTraining  # noqa: Y015
+
+@_typing.final
 class DefensiveDistillation(_message.Message):
     """Defensive distillation."""
 
@@ -41,26 +142,58 @@ class DefensiveDistillation(_message.Message):
 
     TEMPERATURE_FIELD_NUMBER: _builtins.int
     TEACHER_EPOCHS_FIELD_NUMBER: _builtins.int
+    TEACHER_ARCHITECTURE_FIELD_NUMBER: _builtins.int
+    TEACHER_TEMPERATURE_FIELD_NUMBER: _builtins.int
+    HARD_WEIGHT_FIELD_NUMBER: _builtins.int
+    LOSS_POWER_FIELD_NUMBER: _builtins.int
     temperature: _builtins.float
-    """The temperature that both networks are trained at. Range [1, 1000]."""
+    """The temperature at which the student learns and the teacher labels. Range [1, 1000]."""
     teacher_epochs: _builtins.int
     """Epochs of the teacher. Range [1, 10000]. Unset: the training's own number of epochs."""
+    teacher_architecture: _builtins.str
+    """The architecture of the teacher, one of the catalog; empty for the same as the student's."""
+    teacher_temperature: _builtins.float
+    """The temperature that the teacher is trained at: the student's in Papernot's defense, 1 in Hinton's distillation.
+    Range [1, 1000].
+    """
+    hard_weight: _builtins.float
+    """Weight of the student's loss on the true labels, at T = 1. Range [0, 1]."""
+    loss_power: _builtins.int
+    """The power of its temperature that a network's loss is multiplied by: 0 as Papernot prints it; with 1 the gradient
+    by the logits of a net trained at T is as large as at T = 1; 2 is Hinton's. Range [0, 2].
+    """
     def __init__(
         self,
         *,
         temperature: _builtins.float | None = ...,
         teacher_epochs: _builtins.int | None = ...,
+        teacher_architecture: _builtins.str = ...,
+        teacher_temperature: _builtins.float | None = ...,
+        hard_weight: _builtins.float | None = ...,
+        loss_power: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_teacher_epochs", b"_teacher_epochs", "_temperature", b"_temperature", "teacher_epochs", b"teacher_epochs", "temperature", b"temperature"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_hard_weight", b"_hard_weight", "_loss_power", b"_loss_power", "_teacher_epochs", b"_teacher_epochs", "_teacher_temperature", b"_teacher_temperature", "_temperature", b"_temperature", "hard_weight", b"hard_weight", "loss_power", b"loss_power", "teacher_epochs", b"teacher_epochs", "teacher_temperature", b"teacher_temperature", "temperature", b"temperature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_teacher_epochs", b"_teacher_epochs", "_temperature", b"_temperature", "teacher_epochs", b"teacher_epochs", "temperature", b"temperature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hard_weight", b"_hard_weight", "_loss_power", b"_loss_power", "_teacher_epochs", b"_teacher_epochs", "_teacher_temperature", b"_teacher_temperature", "_temperature", b"_temperature", "hard_weight", b"hard_weight", "loss_power", b"loss_power", "teacher_architecture", b"teacher_architecture", "teacher_epochs", b"teacher_epochs", "teacher_temperature", b"teacher_temperature", "temperature", b"temperature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__hard_weight: _TypeAlias = _typing.Literal["hard_weight"]  # noqa: Y015
+    _WhichOneofArgType__hard_weight: _TypeAlias = _typing.Literal["_hard_weight", b"_hard_weight"]  # noqa: Y015
+    _WhichOneofReturnType__loss_power: _TypeAlias = _typing.Literal["loss_power"]  # noqa: Y015
+    _WhichOneofArgType__loss_power: _TypeAlias = _typing.Literal["_loss_power", b"_loss_power"]  # noqa: Y015
     _WhichOneofReturnType__teacher_epochs: _TypeAlias = _typing.Literal["teacher_epochs"]  # noqa: Y015
     _WhichOneofArgType__teacher_epochs: _TypeAlias = _typing.Literal["_teacher_epochs", b"_teacher_epochs"]  # noqa: Y015
+    _WhichOneofReturnType__teacher_temperature: _TypeAlias = _typing.Literal["teacher_temperature"]  # noqa: Y015
+    _WhichOneofArgType__teacher_temperature: _TypeAlias = _typing.Literal["_teacher_temperature", b"_teacher_temperature"]  # noqa: Y015
     _WhichOneofReturnType__temperature: _TypeAlias = _typing.Literal["temperature"]  # noqa: Y015
     _WhichOneofArgType__temperature: _TypeAlias = _typing.Literal["_temperature", b"_temperature"]  # noqa: Y015
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__hard_weight) -> _WhichOneofReturnType__hard_weight | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__loss_power) -> _WhichOneofReturnType__loss_power | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__teacher_epochs) -> _WhichOneofReturnType__teacher_epochs | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__teacher_temperature) -> _WhichOneofReturnType__teacher_temperature | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__temperature) -> _WhichOneofReturnType__temperature | None: ...
 

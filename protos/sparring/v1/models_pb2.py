@@ -24,33 +24,34 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
+from sparring.v1 import components_pb2 as sparring_dot_v1_dot_components__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18sparring/v1/models.proto\x12\x0bsparring.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"g\n\x0eModelSignature\x12\x14\n\x0c\x61rchitecture\x18\x01 \x01(\t\x12\x13\n\x0binput_shape\x18\x02 \x03(\r\x12\x0f\n\x07\x63lasses\x18\x03 \x01(\r\x12\x0c\n\x04mean\x18\x04 \x03(\x01\x12\x0b\n\x03std\x18\x05 \x03(\x01\"\xde\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.sparring.v1.Model.State\x12.\n\tsignature\x18\x03 \x01(\x0b\x32\x1b.sparring.v1.ModelSignature\x12\x0f\n\x07weights\x18\x04 \x01(\t\x12\x12\n\nparameters\x18\x05 \x01(\x03\x12\x0b\n\x03job\x18\x06 \x01(\t\x12\x0f\n\x07\x64\x65\x66\x65nse\x18\x07 \x01(\t\x12!\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x12.google.rpc.Status\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"W\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATE_CHECKING\x10\x01\x12\x0f\n\x0bSTATE_READY\x10\x02\x12\x12\n\x0eSTATE_REJECTED\x10\x03\"i\n\x14RegisterModelRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x0f\n\x07weights\x18\x02 \x01(\t\x12.\n\tsignature\x18\x03 \x01(\x0b\x32\x1b.sparring.v1.ModelSignature\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Q\n\x12ListModelsResponse\x12\"\n\x06models\x18\x01 \x03(\x0b\x32\x12.sparring.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x12\x44\x65leteModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteModelResponse2\xb5\x02\n\x0cModelService\x12\x46\n\rRegisterModel\x12!.sparring.v1.RegisterModelRequest\x1a\x12.sparring.v1.Model\x12<\n\x08GetModel\x12\x1c.sparring.v1.GetModelRequest\x1a\x12.sparring.v1.Model\x12M\n\nListModels\x12\x1e.sparring.v1.ListModelsRequest\x1a\x1f.sparring.v1.ListModelsResponse\x12P\n\x0b\x44\x65leteModel\x12\x1f.sparring.v1.DeleteModelRequest\x1a .sparring.v1.DeleteModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18sparring/v1/models.proto\x12\x0bsparring.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1csparring/v1/components.proto\"\x92\x01\n\x0eModelSignature\x12\x14\n\x0c\x61rchitecture\x18\x01 \x01(\t\x12\x13\n\x0binput_shape\x18\x02 \x03(\r\x12\x0f\n\x07\x63lasses\x18\x03 \x01(\r\x12\x0c\n\x04mean\x18\x04 \x03(\x01\x12\x0b\n\x03std\x18\x05 \x03(\x01\x12)\n\tcomponent\x18\x06 \x01(\x0b\x32\x16.sparring.v1.Component\"\xde\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.sparring.v1.Model.State\x12.\n\tsignature\x18\x03 \x01(\x0b\x32\x1b.sparring.v1.ModelSignature\x12\x0f\n\x07weights\x18\x04 \x01(\t\x12\x12\n\nparameters\x18\x05 \x01(\x03\x12\x0b\n\x03job\x18\x06 \x01(\t\x12\x0f\n\x07\x64\x65\x66\x65nse\x18\x07 \x01(\t\x12!\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x12.google.rpc.Status\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"W\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATE_CHECKING\x10\x01\x12\x0f\n\x0bSTATE_READY\x10\x02\x12\x12\n\x0eSTATE_REJECTED\x10\x03\"i\n\x14RegisterModelRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x0f\n\x07weights\x18\x02 \x01(\t\x12.\n\tsignature\x18\x03 \x01(\x0b\x32\x1b.sparring.v1.ModelSignature\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Q\n\x12ListModelsResponse\x12\"\n\x06models\x18\x01 \x03(\x0b\x32\x12.sparring.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x12\x44\x65leteModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteModelResponse2\xb5\x02\n\x0cModelService\x12\x46\n\rRegisterModel\x12!.sparring.v1.RegisterModelRequest\x1a\x12.sparring.v1.Model\x12<\n\x08GetModel\x12\x1c.sparring.v1.GetModelRequest\x1a\x12.sparring.v1.Model\x12M\n\nListModels\x12\x1e.sparring.v1.ListModelsRequest\x1a\x1f.sparring.v1.ListModelsResponse\x12P\n\x0b\x44\x65leteModel\x12\x1f.sparring.v1.DeleteModelRequest\x1a .sparring.v1.DeleteModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sparring.v1.models_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODELSIGNATURE']._serialized_start=99
-  _globals['_MODELSIGNATURE']._serialized_end=202
-  _globals['_MODEL']._serialized_start=205
-  _globals['_MODEL']._serialized_end=555
-  _globals['_MODEL_STATE']._serialized_start=468
-  _globals['_MODEL_STATE']._serialized_end=555
-  _globals['_REGISTERMODELREQUEST']._serialized_start=557
-  _globals['_REGISTERMODELREQUEST']._serialized_end=662
-  _globals['_GETMODELREQUEST']._serialized_start=664
-  _globals['_GETMODELREQUEST']._serialized_end=695
-  _globals['_LISTMODELSREQUEST']._serialized_start=697
-  _globals['_LISTMODELSREQUEST']._serialized_end=755
-  _globals['_LISTMODELSRESPONSE']._serialized_start=757
-  _globals['_LISTMODELSRESPONSE']._serialized_end=838
-  _globals['_DELETEMODELREQUEST']._serialized_start=840
-  _globals['_DELETEMODELREQUEST']._serialized_end=874
-  _globals['_DELETEMODELRESPONSE']._serialized_start=876
-  _globals['_DELETEMODELRESPONSE']._serialized_end=897
-  _globals['_MODELSERVICE']._serialized_start=900
-  _globals['_MODELSERVICE']._serialized_end=1209
+  _globals['_MODELSIGNATURE']._serialized_start=130
+  _globals['_MODELSIGNATURE']._serialized_end=276
+  _globals['_MODEL']._serialized_start=279
+  _globals['_MODEL']._serialized_end=629
+  _globals['_MODEL_STATE']._serialized_start=542
+  _globals['_MODEL_STATE']._serialized_end=629
+  _globals['_REGISTERMODELREQUEST']._serialized_start=631
+  _globals['_REGISTERMODELREQUEST']._serialized_end=736
+  _globals['_GETMODELREQUEST']._serialized_start=738
+  _globals['_GETMODELREQUEST']._serialized_end=769
+  _globals['_LISTMODELSREQUEST']._serialized_start=771
+  _globals['_LISTMODELSREQUEST']._serialized_end=829
+  _globals['_LISTMODELSRESPONSE']._serialized_start=831
+  _globals['_LISTMODELSRESPONSE']._serialized_end=912
+  _globals['_DELETEMODELREQUEST']._serialized_start=914
+  _globals['_DELETEMODELREQUEST']._serialized_end=948
+  _globals['_DELETEMODELRESPONSE']._serialized_start=950
+  _globals['_DELETEMODELRESPONSE']._serialized_end=971
+  _globals['_MODELSERVICE']._serialized_start=974
+  _globals['_MODELSERVICE']._serialized_end=1283
 # @@protoc_insertion_point(module_scope)

@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
+from sparring.v1 import components_pb2 as _components_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -32,6 +33,7 @@ class ModelSignature(_message.Message):
     CLASSES_FIELD_NUMBER: _builtins.int
     MEAN_FIELD_NUMBER: _builtins.int
     STD_FIELD_NUMBER: _builtins.int
+    COMPONENT_FIELD_NUMBER: _builtins.int
     architecture: _builtins.str
     """An architecture of the catalog, e.g. "wong_cnn" or "resnet18". MUST be set."""
     classes: _builtins.int
@@ -48,6 +50,13 @@ class ModelSignature(_message.Message):
     def std(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """Per channel, positive."""
 
+    @_builtins.property
+    def component(self) -> _components_pb2.Component:
+        """What stands around the network and its normalisation and works whenever the model is asked; unset: nothing. Its
+        tensors are in the weights file, `inner.network.` and the like before the network's own names. Every field of it
+        MUST be set.
+        """
+
     def __init__(
         self,
         *,
@@ -56,10 +65,11 @@ class ModelSignature(_message.Message):
         classes: _builtins.int = ...,
         mean: _abc.Iterable[_builtins.float] | None = ...,
         std: _abc.Iterable[_builtins.float] | None = ...,
+        component: _components_pb2.Component | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["component", b"component"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "classes", b"classes", "input_shape", b"input_shape", "mean", b"mean", "std", b"std"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "classes", b"classes", "component", b"component", "input_shape", b"input_shape", "mean", b"mean", "std", b"std"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

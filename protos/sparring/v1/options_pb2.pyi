@@ -105,6 +105,8 @@ class Method(_message.Message):
     KNOWLEDGE_FIELD_NUMBER: _builtins.int
     MINIMUM_FIELD_NUMBER: _builtins.int
     NEEDS_TARGET_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
+    MEASURED_FIELD_NUMBER: _builtins.int
     title: _builtins.str
     """The name in full, e.g. "Fast gradient sign method"."""
     summary: _builtins.str
@@ -127,6 +129,16 @@ class Method(_message.Message):
     """The method looks for the shortest perturbation, and epsilon is only the largest one that counts (attacks only)."""
     needs_target: _builtins.bool
     """The method MUST be given a targeted goal (attacks only)."""
+    cost: _builtins.str
+    """What one training step costs for each sample of its batch (defenses only), as a formula over the parameters: a
+    forward pass, a backward pass to the input and the gradient by the weights count 1 each, so standard training
+    costs 3. It is that of the epochs that the training is asked for; what comes before or after them stands in words
+    after a semicolon.
+    """
+    measured: _builtins.str
+    """What the method gave here, in words: figures with what they were measured on, and the page that has the rest
+    (defenses only).
+    """
     def __init__(
         self,
         *,
@@ -140,10 +152,12 @@ class Method(_message.Message):
         knowledge: _builtins.str = ...,
         minimum: _builtins.bool = ...,
         needs_target: _builtins.bool = ...,
+        cost: _builtins.str = ...,
+        measured: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["citation", b"citation", "differs", b"differs", "formula", b"formula", "knowledge", b"knowledge", "minimum", b"minimum", "needs_target", b"needs_target", "paper", b"paper", "summary", b"summary", "targeted", b"targeted", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["citation", b"citation", "cost", b"cost", "differs", b"differs", "formula", b"formula", "knowledge", b"knowledge", "measured", b"measured", "minimum", b"minimum", "needs_target", b"needs_target", "paper", b"paper", "summary", b"summary", "targeted", b"targeted", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

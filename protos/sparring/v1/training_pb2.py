@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from sparring.v1 import options_pb2 as sparring_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asparring/v1/training.proto\x12\x0bsparring.v1\x1a\x19sparring/v1/options.proto\"\x99\x04\n\x0cOptimization\x12\x37\n\x06\x65pochs\x18\x01 \x01(\rB\"\xaa\xd4\x18\x1e\t\x00\x00\x00\x00\x00\x00\xf0?\x11\x00\x00\x00\x00\x00\x88\xc3@\"\x06\x65pochs*\x02\x31\x30H\x00\x88\x01\x01\x12=\n\nbatch_size\x18\x02 \x01(\rB$\xaa\xd4\x18 \t\x00\x00\x00\x00\x00\x00\xf0?\x11\x00\x00\x00\x00\x00\x00\xf0@\"\x07samples*\x03\x31\x30\x30H\x01\x88\x01\x01\x12\x45\n\rlearning_rate\x18\x03 \x01(\x01\x42)\xaa\xd4\x18%\t\x00\x00\x00\x00\x00\x00\x00\x00\x11\x00\x00\x00\x00\x00\x00Y@\x18\x01\"\x08per step*\x05\x30.005H\x02\x88\x01\x01\x12>\n\x0cweight_decay\x18\x04 \x01(\x01\x42#\xaa\xd4\x18\x1f\t\x00\x00\x00\x00\x00\x00\x00\x00\x11\x00\x00\x00\x00\x00\x00\xf0?\"\x08per step*\x01\x30H\x03\x88\x01\x01\x12<\n\x08momentum\x18\x05 \x01(\x01\x42%\xaa\xd4\x18!\t\x00\x00\x00\x00\x00\x00\x00\x00\x11\x00\x00\x00\x00\x00\x00\xf0?\"\x08\x66raction*\x03\x30.9H\x04\x88\x01\x01\x12?\n\toptimizer\x18\x06 \x01(\x0e\x32\x16.sparring.v1.OptimizerB\x14\xaa\xd4\x18\x10*\x0eOPTIMIZER_ADAM\x12\x41\n\x08schedule\x18\x07 \x01(\x0e\x32\x15.sparring.v1.ScheduleB\x18\xaa\xd4\x18\x14*\x12SCHEDULE_ONE_CYCLEB\t\n\x07_epochsB\r\n\x0b_batch_sizeB\x10\n\x0e_learning_rateB\x0f\n\r_weight_decayB\x0b\n\t_momentum*M\n\tOptimizer\x12\x19\n\x15OPTIMIZER_UNSPECIFIED\x10\x00\x12\x12\n\x0eOPTIMIZER_ADAM\x10\x01\x12\x11\n\rOPTIMIZER_SGD\x10\x02*S\n\x08Schedule\x12\x18\n\x14SCHEDULE_UNSPECIFIED\x10\x00\x12\x16\n\x12SCHEDULE_ONE_CYCLE\x10\x01\x12\x15\n\x11SCHEDULE_CONSTANT\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asparring/v1/training.proto\x12\x0bsparring.v1\x1a\x19sparring/v1/options.proto\"\xf9\x08\n\x0cOptimization\x12\x37\n\x06\x65pochs\x18\x01 \x01(\rB\"\xaa\xd4\x18\x1e\t\x00\x00\x00\x00\x00\x00\xf0?\x11\x00\x00\x00\x00\x00\x88\xc3@\"\x06\x65pochs*\x02\x31\x30H\x00\x88\x01\x01\x12=\n\nbatch_size\x18\x02 \x01(\rB$\xaa\xd4\x18 \t\x00\x00\x00\x00\x00\x00\xf0?\x11\x00\x00\x00\x00\x00\x00\xf0@\"\x07samples*\x03\x31\x30\x30H\x01\x88\x01\x01\x12\x45\n\rlearning_rate\x18\x03 \x01(\x01\x42)\xaa\xd4\x18%\t\x00\x00\x00\x00\x00\x00\x00\x00\x11\x00\x00\x00\x00\x00\x00Y@\x18\x01\"\x08per step*\x05\x30.005H\x02\x88\x01\x01\x12>\n\x0cweight_decay\x18\x04 \x01(\x01\x42#\xaa\xd4\x18\x1f\t\x00\x00\x00\x00\x00\x00\x00\x00\x11\x00\x00\x00\x00\x00\x00\xf0?\"\x08per step*\x01\x30H\x03\x88\x01\x01\x12<\n\x08momentum\x18\x05 \x01(\x01\x42%\xaa\xd4\x18!\t\x00\x00\x00\x00\x00\x00\x00\x00\x11\x00\x00\x00\x00\x00\x00\xf0?\"\x08\x66raction*\x03\x30.9H\x04\x88\x01\x01\x12?\n\toptimizer\x18\x06 \x01(\x0e\x32\x16.sparring.v1.OptimizerB\x14\xaa\xd4\x18\x10*\x0eOPTIMIZER_ADAM\x12\x41\n\x08schedule\x18\x07 \x01(\x0e\x32\x15.sparring.v1.ScheduleB\x18\xaa\xd4\x18\x14*\x12SCHEDULE_ONE_CYCLE\x12^\n\x07warm_up\x18\x08 \x01(\x01\x42H\xaa\xd4\x18\x44\t\x00\x00\x00\x00\x00\x00\x00\x00\x11\x00\x00\x00\x00\x00\x00\xf0?\"\x15\x66raction of all steps*\x01\x30:\x16\x31\x37\x30\x36.02677 section 2.2H\x05\x88\x01\x01\x12T\n\raverage_decay\x18\t \x01(\x01\x42\x38\xaa\xd4\x18\x34\t\x00\x00\x00\x00\x00\x00\x00\x00\x11\xe9\x0b!\xe7\xfd\xff\xef?\"\x11\x66raction per step*\x01\x30:\n2010.03593H\x06\x88\x01\x01\x12\x64\n\rgradient_clip\x18\n \x01(\x01\x42H\xaa\xd4\x18\x44\t\x00\x00\x00\x00\x00\x00\x00\x00\x11\x00\x00\x00\x00\x80\x84.A\"\x16length of the gradient*\x01\x30:\x15\x31\x32\x31\x31.5063 section 3.2H\x07\x88\x01\x01\x12<\n\x0c\x63rop_padding\x18\x0b \x01(\rB!\xaa\xd4\x18\x1d\t\x00\x00\x00\x00\x00\x00\x00\x00\x11\x00\x00\x00\x00\x00\x00P@\"\x06pixels*\x01\x30H\x08\x88\x01\x01\x12\x1e\n\x04\x66lip\x18\x0c \x01(\x08\x42\x0b\xaa\xd4\x18\x07*\x05\x66\x61lseH\t\x88\x01\x01\x12\x42\n\tprecision\x18\r \x01(\x0e\x32\x16.sparring.v1.PrecisionB\x17\xaa\xd4\x18\x13*\x11PRECISION_FLOAT32\x12V\n\rcrafting_mode\x18\x0e \x01(\x0e\x32\x19.sparring.v1.CraftingModeB$\xaa\xd4\x18 *\x12\x43RAFTING_MODE_EVAL:\n2010.00467B\t\n\x07_epochsB\r\n\x0b_batch_sizeB\x10\n\x0e_learning_rateB\x0f\n\r_weight_decayB\x0b\n\t_momentumB\n\n\x08_warm_upB\x10\n\x0e_average_decayB\x10\n\x0e_gradient_clipB\x0f\n\r_crop_paddingB\x07\n\x05_flip\"\xaa\x05\n\nValidation\x12U\n\x08held_out\x18\x01 \x01(\x01\x42>\xaa\xd4\x18:\t\x00\x00\x00\x00\x00\x00\x00\x00\x11\x00\x00\x00\x00\x00\x00\xe0?\"\x17\x66raction of the samples*\x01\x30:\n2002.11569H\x00\x88\x01\x01\x12H\n\x06select\x18\x02 \x01(\x0e\x32\x16.sparring.v1.SelectionB \xaa\xd4\x18\x1c*\x0eSELECTION_LAST:\n2002.11569\x12\x64\n\rprobe_epsilon\x18\x03 \x01(\x01\x42H\xaa\xd4\x18\x44\t\x00\x00\x00\x00\x00\x00\x00\x00\x11\x00\x00\x00\x00\x00\x00\xf0?\"\x0fpixel in [0, 1]2\x1fthe defense\'s epsilon, else 0.3H\x01\x88\x01\x01\x12;\n\x0bprobe_steps\x18\x04 \x01(\rB!\xaa\xd4\x18\x1d\t\x00\x00\x00\x00\x00\x00\xf0?\x11\x00\x00\x00\x00\x00@\x8f@\"\x05steps*\x02\x31\x30H\x02\x88\x01\x01\x12@\n\rprobe_samples\x18\x05 \x01(\rB$\xaa\xd4\x18 \t\x00\x00\x00\x00\x00\x00\xf0?\x11\x00\x00\x00\x00\x80\x84.A\"\x07samples*\x03\x35\x30\x30H\x03\x88\x01\x01\x12s\n\x10overfitting_drop\x18\x06 \x01(\x01\x42T\xaa\xd4\x18P\t\x00\x00\x00\x00\x00\x00\x00\x00\x11\x00\x00\x00\x00\x00\x00\xf0?\"\x17\x66raction of the samples2\x17\x30.2 for fgsm_rs, else 0:\n2001.03994H\x04\x88\x01\x01\x12;\n\x0bprobe_every\x18\x07 \x01(\rB!\xaa\xd4\x18\x1d\t\x00\x00\x00\x00\x00\x00\xf0?\x11\x00\x00\x00\x00\x00\x88\xc3@\"\x06\x65pochs*\x01\x31H\x05\x88\x01\x01\x42\x0b\n\t_held_outB\x10\n\x0e_probe_epsilonB\x0e\n\x0c_probe_stepsB\x10\n\x0e_probe_samplesB\x13\n\x11_overfitting_dropB\x0e\n\x0c_probe_every*M\n\tOptimizer\x12\x19\n\x15OPTIMIZER_UNSPECIFIED\x10\x00\x12\x12\n\x0eOPTIMIZER_ADAM\x10\x01\x12\x11\n\rOPTIMIZER_SGD\x10\x02*\x95\x01\n\x08Schedule\x12\x18\n\x14SCHEDULE_UNSPECIFIED\x10\x00\x12\x16\n\x12SCHEDULE_ONE_CYCLE\x10\x01\x12\x15\n\x11SCHEDULE_CONSTANT\x10\x02\x12\x13\n\x0fSCHEDULE_CYCLIC\x10\x03\x12\x16\n\x12SCHEDULE_PIECEWISE\x10\x04\x12\x13\n\x0fSCHEDULE_COSINE\x10\x05*U\n\tPrecision\x12\x19\n\x15PRECISION_UNSPECIFIED\x10\x00\x12\x15\n\x11PRECISION_FLOAT32\x10\x01\x12\x16\n\x12PRECISION_BFLOAT16\x10\x02*^\n\x0c\x43raftingMode\x12\x1d\n\x19\x43RAFTING_MODE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43RAFTING_MODE_EVAL\x10\x01\x12\x17\n\x13\x43RAFTING_MODE_TRAIN\x10\x02*e\n\tSelection\x12\x19\n\x15SELECTION_UNSPECIFIED\x10\x00\x12\x12\n\x0eSELECTION_LAST\x10\x01\x12\x14\n\x10SELECTION_ROBUST\x10\x02\x12\x13\n\x0fSELECTION_CLEAN\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,10 +46,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPTIMIZATION'].fields_by_name['optimizer']._serialized_options = b'\252\324\030\020*\016OPTIMIZER_ADAM'
   _globals['_OPTIMIZATION'].fields_by_name['schedule']._loaded_options = None
   _globals['_OPTIMIZATION'].fields_by_name['schedule']._serialized_options = b'\252\324\030\024*\022SCHEDULE_ONE_CYCLE'
-  _globals['_OPTIMIZER']._serialized_start=610
-  _globals['_OPTIMIZER']._serialized_end=687
-  _globals['_SCHEDULE']._serialized_start=689
-  _globals['_SCHEDULE']._serialized_end=772
+  _globals['_OPTIMIZATION'].fields_by_name['warm_up']._loaded_options = None
+  _globals['_OPTIMIZATION'].fields_by_name['warm_up']._serialized_options = b'\252\324\030D\t\000\000\000\000\000\000\000\000\021\000\000\000\000\000\000\360?\"\025fraction of all steps*\0010:\0261706.02677 section 2.2'
+  _globals['_OPTIMIZATION'].fields_by_name['average_decay']._loaded_options = None
+  _globals['_OPTIMIZATION'].fields_by_name['average_decay']._serialized_options = b'\252\324\0304\t\000\000\000\000\000\000\000\000\021\351\013!\347\375\377\357?\"\021fraction per step*\0010:\n2010.03593'
+  _globals['_OPTIMIZATION'].fields_by_name['gradient_clip']._loaded_options = None
+  _globals['_OPTIMIZATION'].fields_by_name['gradient_clip']._serialized_options = b'\252\324\030D\t\000\000\000\000\000\000\000\000\021\000\000\000\000\200\204.A\"\026length of the gradient*\0010:\0251211.5063 section 3.2'
+  _globals['_OPTIMIZATION'].fields_by_name['crop_padding']._loaded_options = None
+  _globals['_OPTIMIZATION'].fields_by_name['crop_padding']._serialized_options = b'\252\324\030\035\t\000\000\000\000\000\000\000\000\021\000\000\000\000\000\000P@\"\006pixels*\0010'
+  _globals['_OPTIMIZATION'].fields_by_name['flip']._loaded_options = None
+  _globals['_OPTIMIZATION'].fields_by_name['flip']._serialized_options = b'\252\324\030\007*\005false'
+  _globals['_OPTIMIZATION'].fields_by_name['precision']._loaded_options = None
+  _globals['_OPTIMIZATION'].fields_by_name['precision']._serialized_options = b'\252\324\030\023*\021PRECISION_FLOAT32'
+  _globals['_OPTIMIZATION'].fields_by_name['crafting_mode']._loaded_options = None
+  _globals['_OPTIMIZATION'].fields_by_name['crafting_mode']._serialized_options = b'\252\324\030 *\022CRAFTING_MODE_EVAL:\n2010.00467'
+  _globals['_VALIDATION'].fields_by_name['held_out']._loaded_options = None
+  _globals['_VALIDATION'].fields_by_name['held_out']._serialized_options = b'\252\324\030:\t\000\000\000\000\000\000\000\000\021\000\000\000\000\000\000\340?\"\027fraction of the samples*\0010:\n2002.11569'
+  _globals['_VALIDATION'].fields_by_name['select']._loaded_options = None
+  _globals['_VALIDATION'].fields_by_name['select']._serialized_options = b'\252\324\030\034*\016SELECTION_LAST:\n2002.11569'
+  _globals['_VALIDATION'].fields_by_name['probe_epsilon']._loaded_options = None
+  _globals['_VALIDATION'].fields_by_name['probe_epsilon']._serialized_options = b'\252\324\030D\t\000\000\000\000\000\000\000\000\021\000\000\000\000\000\000\360?\"\017pixel in [0, 1]2\037the defense\'s epsilon, else 0.3'
+  _globals['_VALIDATION'].fields_by_name['probe_steps']._loaded_options = None
+  _globals['_VALIDATION'].fields_by_name['probe_steps']._serialized_options = b'\252\324\030\035\t\000\000\000\000\000\000\360?\021\000\000\000\000\000@\217@\"\005steps*\00210'
+  _globals['_VALIDATION'].fields_by_name['probe_samples']._loaded_options = None
+  _globals['_VALIDATION'].fields_by_name['probe_samples']._serialized_options = b'\252\324\030 \t\000\000\000\000\000\000\360?\021\000\000\000\000\200\204.A\"\007samples*\003500'
+  _globals['_VALIDATION'].fields_by_name['overfitting_drop']._loaded_options = None
+  _globals['_VALIDATION'].fields_by_name['overfitting_drop']._serialized_options = b'\252\324\030P\t\000\000\000\000\000\000\000\000\021\000\000\000\000\000\000\360?\"\027fraction of the samples2\0270.2 for fgsm_rs, else 0:\n2001.03994'
+  _globals['_VALIDATION'].fields_by_name['probe_every']._loaded_options = None
+  _globals['_VALIDATION'].fields_by_name['probe_every']._serialized_options = b'\252\324\030\035\t\000\000\000\000\000\000\360?\021\000\000\000\000\000\210\303@\"\006epochs*\0011'
+  _globals['_OPTIMIZER']._serialized_start=1903
+  _globals['_OPTIMIZER']._serialized_end=1980
+  _globals['_SCHEDULE']._serialized_start=1983
+  _globals['_SCHEDULE']._serialized_end=2132
+  _globals['_PRECISION']._serialized_start=2134
+  _globals['_PRECISION']._serialized_end=2219
+  _globals['_CRAFTINGMODE']._serialized_start=2221
+  _globals['_CRAFTINGMODE']._serialized_end=2315
+  _globals['_SELECTION']._serialized_start=2317
+  _globals['_SELECTION']._serialized_end=2418
   _globals['_OPTIMIZATION']._serialized_start=71
-  _globals['_OPTIMIZATION']._serialized_end=608
+  _globals['_OPTIMIZATION']._serialized_end=1216
+  _globals['_VALIDATION']._serialized_start=1219
+  _globals['_VALIDATION']._serialized_end=1901
 # @@protoc_insertion_point(module_scope)

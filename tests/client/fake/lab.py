@@ -8,7 +8,7 @@ import struct
 from google.protobuf.json_format import MessageToDict
 from sparring.v1.attacks_pb2 import Attack, Fgsm
 from sparring.v1.datasets_pb2 import DataSelection
-from sparring.v1.jobs_pb2 import AttackSpec, EvaluationSpec, Job, TrainingSpec
+from sparring.v1.jobs_pb2 import AttackSpec, EvaluationSpec, Job, PoisoningSpec, TrainingSpec
 from sparring.v1.models_pb2 import Model
 
 COUNT, SHARD, OFFSET = 5, 2, 100
@@ -48,6 +48,16 @@ class Lab:
         }
         return self.service.keep(safetensors(**named, **clean)).removeprefix("artifacts/")
 
+    def fractions(self, spec):
+        """The units of a poisoning; 0 is always measured too."""
+        spec.fractions[:] = sorted({0.0, *spec.fractions})
+        kept = [safetensors(**{"plain/counts": ("F64", [1], struct.pack("<d", f + self.salt))}) for f in spec.fractions]
+        digests = [self.service.keep(content).removeprefix("artifacts/") for content in kept]
+        return [
+            {"unit": number, "fraction": fraction, "sha256": sha256}
+            for number, (fraction, sha256) in enumerate(zip(spec.fractions, digests, strict=True))
+        ]
+
     def run(self, job):
         """Give a job the end that a worker would."""
         job.state = Job.STATE_SUCCEEDED
@@ -68,6 +78,8 @@ class Lab:
         units = (
             []
             if kind == "training"
+            else self.fractions(spec)
+            if kind == "poisoning"
             else [
                 {
                     "unit": number,
@@ -124,7 +136,13 @@ class Lab:
         spec.data.CopyFrom(DataSelection(dataset="datasets/d", offset=OFFSET, count=COUNT))
         job = self.service.add_job("jobs/j")
         getattr(
-            job, {AttackSpec: "attack", EvaluationSpec: "evaluation", TrainingSpec: "training"}[type(spec)]
+            job,
+            {
+                AttackSpec: "attack",
+                EvaluationSpec: "evaluation",
+                TrainingSpec: "training",
+                PoisoningSpec: "poisoning",
+            }[type(spec)],
         ).CopyFrom(spec)
         self.run(job)
         return job

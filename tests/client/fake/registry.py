@@ -87,6 +87,11 @@ class Catalog(catalog_pb2_grpc.CatalogServiceServicer):
         standard = catalog_pb2.MethodInfo(name="standard", title="Standard training")
         return catalog_pb2.ListDefensesResponse(defenses=[standard])
 
+    def ListPoisons(self, request, context):
+        self.enter("ListPoisons", request, context)
+        backdoor = catalog_pb2.MethodInfo(name="backdoor", title="Backdoor", paper="1708.06733")
+        return catalog_pb2.ListPoisonsResponse(poisons=[backdoor])
+
     def ListArchitectures(self, request, context):
         self.enter("ListArchitectures", request, context)
         small = catalog_pb2.ArchitectureInfo(name="wong_cnn", description="The small net of Wong", paper="2001.03994")

@@ -10,7 +10,8 @@ from sparring import contract
 from sparring.v1.attacks_pb2 import NORM_L2, Attack, Goal, Pgd, Plugin, Targeted
 from sparring.v1.datasets_pb2 import DataSelection
 from sparring.v1.defenses_pb2 import Defense, FgsmAdversarialTraining
-from sparring.v1.jobs_pb2 import Execution, Job, Optimization, TrainingSpec
+from sparring.v1.jobs_pb2 import Execution, Job, Optimization, TrainingSpec, Validation
+from sparring.v1.poisoning_pb2 import Poison
 
 from services.cli import fields
 from services.cli.app import run
@@ -61,7 +62,8 @@ def test_flags_fill_the_training_that_is_sent(sparring, service):
     done = sparring(
         "train fgsm_adversarial --dataset mnist10k --architecture wong_cnn --epsilon 0.2 --attack-label true "
         "--epochs 3 --learning-rate 1e-3 --optimizer sgd --model-id hard --mean 0.1307 --std 0.3081 "
-        "--evaluation-split test --evaluation-count 100 --device any"
+        "--evaluation-split test --evaluation-count 100 --device any --flip --precision bfloat16 "
+        "--held-out 0.1 --select robust"
     )
     assert done.code == 0
     spec = sent(service).training
@@ -70,7 +72,10 @@ def test_flags_fill_the_training_that_is_sent(sparring, service):
         data=DataSelection(dataset="datasets/mnist10k"),
         evaluation_data=DataSelection(dataset="datasets/mnist10k", split="test", count=100),
         defense=Defense(fgsm_adversarial=FgsmAdversarialTraining(epsilon=0.2, attack_label="ATTACK_LABEL_TRUE")),
-        optimization=Optimization(epochs=3, learning_rate=1e-3, optimizer="OPTIMIZER_SGD"),
+        optimization=Optimization(
+            epochs=3, learning_rate=1e-3, optimizer="OPTIMIZER_SGD", flip=True, precision="PRECISION_BFLOAT16"
+        ),
+        validation=Validation(held_out=0.1, select="SELECTION_ROBUST"),
         model_id="hard",
         mean=[0.1307],
         std=[0.3081],
@@ -92,7 +97,7 @@ def test_flags_fill_the_evaluation_that_is_sent(sparring, service):
 
 
 def test_every_field_of_every_method_has_a_flag_with_its_words(capsys):
-    for family, root in ((Attack, "attack"), (Defense, "train")):
+    for family, root in ((Attack, "attack"), (Defense, "train"), (Poison, "poison")):
         for name, method in contract.methods(family.DESCRIPTOR).items():
             assert run([root, name, "--help"]) == 0
             shown = " ".join(capsys.readouterr().out.split())

@@ -68,3 +68,13 @@ def test_a_method_says_what_it_asks_for():
     told = captured.get()
     for word in ("labels", "it looks for the shortest", "must be given"):
         assert word in told
+    assert "cost" not in told
+
+
+def test_a_defense_says_what_a_step_of_it_costs_and_what_it_gave():
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(listings.method(MethodInfo(name="d", cost="2 * steps + 3", measured="robust .87 of 2,000")))
+    told = captured.get()
+    assert "2 * steps + 3 (a training step, where standard training's is 3)" in told
+    assert "robust .87 of 2,000" in told

@@ -200,5 +200,38 @@ def test_a_defense_has_to_be_chosen():
     assert "standard, fgsm_adversarial" in training(defense=defenses_pb2.Defense())["training.defense"]
 
 
+def test_a_teacher_is_of_an_architecture_that_there_is():
+    def taught(name):
+        return training(
+            defense=defenses_pb2.Defense(distillation=defenses_pb2.DefensiveDistillation(teacher_architecture=name))
+        )
+
+    assert taught("") == taught("resnet18") == {}
+    assert "'wong_cnn'" in taught("wong_cn")["training.defense.distillation.teacher_architecture"]
+
+
+def test_static_networks_are_of_architectures_that_there_are():
+    def beside(names):
+        ensemble = defenses_pb2.EnsembleAdversarialTraining(static_architectures=names)
+        return training(defense=defenses_pb2.Defense(ensemble_adversarial=ensemble))
+
+    assert beside("") == beside("mlp, wong_cnn") == {}
+    assert "'wong_cnn'" in beside("mlp,wong_cn")["training.defense.ensemble_adversarial.static_architectures"]
+
+
+def test_a_step_has_no_more_pictures_with_labels_than_without():
+    def problems(batch_size=None, **values):
+        return training(
+            defense=defenses_pb2.Defense(virtual_adversarial=defenses_pb2.VirtualAdversarialTraining(**values)),
+            optimization=jobs_pb2.Optimization(batch_size=batch_size),
+        )
+
+    path = "training.defense.virtual_adversarial.labelled_batch"
+    assert problems(labelled=50) == problems(batch_size=250, labelled=100, labelled_batch=250) == {}
+    assert problems(batch_size=50) == {}, "where all are labelled there is one batch"
+    assert "at most optimization.batch_size, 50, not 100" in problems(batch_size=50, labelled=100)[path]
+    assert "at most optimization.batch_size, 100, not 101" in problems(labelled=100, labelled_batch=101)[path]
+
+
 def test_long_texts_are_cut_in_the_answer():
     assert len(attack(model="y" * 5000)["attack.model"]) < 250

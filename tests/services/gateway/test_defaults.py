@@ -10,18 +10,21 @@ from services.gateway import catalog
 from services.gateway.defaults import COMPUTED, NO_LIMIT, RULES, fill, parse_default
 from services.gateway.ranges import check_parameters, fields_of, parameter_of, within
 
-ATTACKS = {
-    field.name: message_factory.GetMessageClass(field.message_type)
-    for field in attacks_pb2.Attack.DESCRIPTOR.oneofs_by_name["kind"].fields
-}
+ATTACKS, DEFENSES = (
+    {
+        field.name: message_factory.GetMessageClass(field.message_type)
+        for field in owner.DESCRIPTOR.oneofs_by_name["kind"].fields
+    }
+    for owner in (attacks_pb2.Attack, defenses_pb2.Defense)
+)
 MESSAGES = [
     *ATTACKS.values(),
-    defenses_pb2.FgsmAdversarialTraining,
-    defenses_pb2.PgdAdversarialTraining,
-    defenses_pb2.DefensiveDistillation,
+    *DEFENSES.values(),
     jobs_pb2.Optimization,
     jobs_pb2.Execution,
     jobs_pb2.TrainingSpec,
+    jobs_pb2.Validation,
+    jobs_pb2.FitOptions,
 ]
 FIELDS = [field for kind in MESSAGES for field in fields_of(kind()).values() if parameter_of(field) is not None]
 
@@ -34,22 +37,14 @@ def filled(message, **computed):
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.full_name)
 def test_every_parameter_has_a_default_that_is_in_its_range(field):
     rule = parameter_of(field)
-    if field.full_name.startswith("sparring.v1.Plugin.") and field.name in ("name", "parameters"):
-        assert (rule.default_value, rule.default_rule) == ("", ""), "nobody but the client can know them"
+    if field.type in (field.TYPE_STRING, field.TYPE_MESSAGE):
+        assert (rule.default_value, rule.default_rule) == ("", ""), "left empty, or nobody but the client can know them"
         return
     assert bool(rule.default_value) != bool(rule.default_rule)
     if rule.default_rule:
         assert (rule.default_rule in RULES) != (rule.default_rule in COMPUTED)
     elif field.enum_type is None and not isinstance(parse_default(field, rule.default_value), bool):
         assert within(parse_default(field, rule.default_value), rule)
-
-
-def test_the_list_of_messages_misses_no_method():
-    described = {info.name for info in (*catalog.attacks(), *catalog.defenses())}
-    assert len(described) == len(catalog.attacks()) + len(catalog.defenses())
-    kinds = {kind.DESCRIPTOR.full_name for kind in MESSAGES} | {"sparring.v1.StandardTraining"}
-    for owner in (attacks_pb2.Attack, defenses_pb2.Defense):
-        assert {field.message_type.full_name for field in owner.DESCRIPTOR.oneofs_by_name["kind"].fields} <= kinds
 
 
 @pytest.mark.parametrize(
@@ -69,6 +64,14 @@ def test_l2_takes_twenty_steps():
 def test_one_grey_level_a_step_where_steps_is_unset():
     assert filled(attacks_pb2.Bim(epsilon=0.3)).step_size == 1 / 255
     assert filled(attacks_pb2.Bim(epsilon=0.3, steps=10)).step_size == pytest.approx(2.5 * 0.3 / 10)
+
+
+@pytest.mark.parametrize("epsilon", [0.3, 8 / 255])
+def test_one_step_of_training_is_as_long_as_its_paper_says(epsilon):
+    """1.25 epsilon from a random start (arXiv:2001.03994), epsilon for a replay (arXiv:1904.12843)."""
+    assert filled(defenses_pb2.FgsmRandomStart(epsilon=epsilon)).step_size == pytest.approx(1.25 * epsilon)
+    assert filled(defenses_pb2.FreeAdversarialTraining(epsilon=epsilon)).step_size == pytest.approx(epsilon)
+    assert filled(defenses_pb2.FreeAdversarialTraining(epsilon=0)).step_size == 1 / 255
 
 
 def test_a_curve_counts_its_steps_as_given():
@@ -146,6 +149,13 @@ def test_estimated_gradients_are_as_many_as_the_queries_pay_for():
 def test_distillation_trains_its_teacher_as_long_as_the_student():
     assert filled(defenses_pb2.DefensiveDistillation(), teacher_epochs=7).teacher_epochs == 7
     assert filled(defenses_pb2.DefensiveDistillation(teacher_epochs=3), teacher_epochs=7).teacher_epochs == 3
+
+
+def test_the_teacher_of_a_distillation_has_the_temperature_of_the_student():
+    message = filled(defenses_pb2.DefensiveDistillation(temperature=20), teacher_epochs=7)
+    assert (message.teacher_temperature, message.teacher_architecture) == (20, "")
+    hinton = defenses_pb2.DefensiveDistillation(temperature=20, teacher_temperature=1)
+    assert filled(hinton, teacher_epochs=7).teacher_temperature == 1
 
 
 def test_filling_twice_changes_nothing():

@@ -98,7 +98,21 @@ def test_an_evaluation_costs_every_attack_and_point_on_every_model():
         (None, 5 * 3),
         (de.Defense(fgsm_adversarial=de.FgsmAdversarialTraining()), 5 * 9),
         (de.Defense(pgd_adversarial=de.PgdAdversarialTraining(steps=7)), 5 * 3 * 8),
-        (de.Defense(distillation=de.DefensiveDistillation(teacher_epochs=2)), 3 * (2 + 1 + 5 + 1) + 1),
+        (de.Defense(distillation=de.DefensiveDistillation(teacher_epochs=2)), 3 * (2 + 1 + 5 + 1) + 5),
+        (de.Defense(virtual_adversarial=de.VirtualAdversarialTraining(power_iterations=2)), 5 * 12),
+        (de.Defense(virtual_adversarial=de.VirtualAdversarialTraining(labelled=10)), 5 * (9 + 3)),
+        (de.Defense(label_smoothing=de.LabelSmoothing()), 5 * 3),
+        (de.Defense(adversarial_at_scale=de.AdversarialTrainingAtScale(adversarial_share=0.4)), 5 * (3 + 0.4 * 3)),
+        (de.Defense(fgsm_rs=de.FgsmRandomStart()), 5 * 6),
+        (de.Defense(free=de.FreeAdversarialTraining(batch_replays=4)), 2 * 4 * 3),
+        (de.Defense(trades=de.Trades(steps=7)), 5 * (1 + 3 * 7 + 6)),
+        (de.Defense(mart=de.Mart(steps=7)), 5 * (3 * 7 + 6)),
+        (de.Defense(awp=de.AdversarialWeightPerturbation(steps=7, base=de.AWP_BASE_PGD)), 5 * (3 * 7 + 3 + 3)),
+        (de.Defense(awp=de.AdversarialWeightPerturbation(steps=7, base=de.AWP_BASE_TRADES)), 5 * (1 + 3 * 7 + 6 + 6)),
+        (
+            de.Defense(ensemble_adversarial=de.EnsembleAdversarialTraining(static_models=3, static_epochs=4)),
+            5 * 9 + 3 * 4 * 3,
+        ),
     ],
 )
 def test_a_training_costs_its_epochs_and_the_judging(defense, passes):
@@ -108,8 +122,38 @@ def test_a_training_costs_its_epochs_and_the_judging(defense, passes):
         evaluation_data=datasets_pb2.DataSelection(dataset="mnist10k", count=40),
         defense=defense,
         optimization=jobs_pb2.Optimization(epochs=5),
+        validation=jobs_pb2.Validation(overfitting_drop=0),
     )
     assert cost(training=spec) == pytest.approx((100 * passes + 40) * WONG)
+
+
+def test_a_teacher_of_another_architecture_is_paid_at_its_price():
+    distillation = de.DefensiveDistillation(teacher_epochs=2, teacher_architecture="resnet18")
+    spec = jobs_pb2.TrainingSpec(
+        architecture="wong_cnn",
+        data=DATA,
+        evaluation_data=datasets_pb2.DataSelection(dataset="mnist10k", count=40),
+        defense=de.Defense(distillation=distillation),
+        optimization=jobs_pb2.Optimization(epochs=5),
+    )
+    teacher = catalog.architectures()["resnet18"].giga_ops_at(28, 28)
+    expected = (100 * 3 * (5 + 1) + 40) * WONG + 100 * (3 * (2 + 1) + 5) * teacher
+    assert cost(training=spec) == pytest.approx(expected)
+
+
+def test_static_networks_are_paid_at_the_price_of_their_architectures():
+    ensemble = de.EnsembleAdversarialTraining(static_models=3, static_epochs=4, static_architectures="resnet18, mlp")
+    spec = jobs_pb2.TrainingSpec(
+        architecture="wong_cnn",
+        data=DATA,
+        evaluation_data=datasets_pb2.DataSelection(dataset="mnist10k", count=40),
+        defense=de.Defense(ensemble_adversarial=ensemble),
+        optimization=jobs_pb2.Optimization(epochs=5),
+    )
+    resnet, mlp = (catalog.architectures()[name].giga_ops_at(28, 28) for name in ("resnet18", "mlp"))
+    # Each is trained, and makes the examples of a quarter of the batches; there are two of the first.
+    expected = (100 * 5 * 9 + 40) * WONG + 100 * 3 * (4 + 2) * (2 * resnet + mlp)
+    assert cost(training=spec) == pytest.approx(expected)
 
 
 def test_a_larger_input_costs_by_its_area():

@@ -16,7 +16,7 @@ NEW_YEAR_MS = 1_767_225_600_000
 def test_an_empty_filter_is_every_job_but_intakes():
     found = parse("  ")
     assert found.states == set(State)
-    assert found.kinds == {"attack", "training", "evaluation"}
+    assert found.kinds == {"attack", "training", "evaluation", "poisoning"}
     assert (found.earliest_ms, found.latest_ms) == (0, None)
 
 

@@ -73,6 +73,8 @@ def named(request):
         spec.model = "m"
     elif kind == "evaluation":
         spec.models[:] = ["m"] * max(1, len(spec.models))
+    elif kind == "poisoning":
+        spec.architecture = "linear_svm" if spec.poison.HasField("svm_gradient") else "mlp"
     else:
         spec.architecture, spec.initial_model, spec.model_id = "mlp", "", ""
     return request
@@ -103,7 +105,7 @@ def test_any_request_is_refused_or_resolved(request):
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
-@given(st.sampled_from(["attack", "evaluation", "training"]), st.data())
+@given(st.sampled_from(["attack", "evaluation", "training", "poisoning"]), st.data())
 def test_what_passes_resolves_to_a_valid_request(kind, data):
     request = jobs_pb2.CreateJobRequest()
     spec = getattr(request, kind)

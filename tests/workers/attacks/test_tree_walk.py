@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from workers.attacks.tree_walk import tree_walk
+from workers.data import builtin
 from workers.engine.attack import AttackPlan, run_attack
 from workers.engine.memory import Portion
 from workers.failures import Rejected
@@ -132,8 +133,6 @@ def test_parts_of_the_leaves_give_what_all_of_them_give(monkeypatch):
 
 def test_breaks_a_fitted_tree_by_one_or_two_pixels():
     """Every digit of 60, by 1.5 pixels on average at most."""
-    from workers.data import builtin
-
     train, test = builtin("digits", "train"), builtin("digits", "test")
     model = fit.decision_tree(train.x, train.y)
     x = test.x[:60]
@@ -182,3 +181,43 @@ def test_refuses_what_is_no_tree():
         with pytest.raises(Rejected) as caught:
             tree_walk(model, x, goal, ANY)
         assert caught.value.reason == "NOT_A_TREE"
+
+
+@pytest.fixture(scope="module")
+def forest():
+    """Nine trees fitted to 300 digits, and 40 of these with the forest's own answers."""
+    train = builtin("digits", "train")
+    model = fit.random_forest(train.x[:300], train.y[:300], trees=9, max_depth=6)
+    return model, train.x[:40], model(train.x[:40]).argmax(dim=1)
+
+
+def test_a_forest_is_walked_tree_by_tree_until_its_answer_changes(forest):
+    """Every sample is turned, and all but the last tree of its walk were needed."""
+    model, x, y = forest
+    x_adv = tree_walk(model, x, Untargeted(y), ANY)
+    assert (model(x_adv).argmax(dim=1) != y).all()
+    assert ((x_adv >= 0) & (x_adv <= 1)).all()
+    walked, rows = x.clone(), torch.arange(40)
+    for tree in model.network.trees() * 3:
+        rows = rows[model(walked[rows]).argmax(dim=1) == y[rows]]
+        walked[rows] = tree_walk(tree, walked[rows], Untargeted(y[rows]), ANY)
+    assert torch.equal(x_adv, walked)
+
+
+def test_a_forest_is_walked_to_a_target(forest):
+    """More trees have to agree, so more pixels change."""
+    model, x, y = forest
+    goal = Targeted((y + 1) % 10)
+    x_adv = tree_walk(model, x, goal, ANY)
+    assert goal.reached(model(x_adv)).float().mean() > 0.9
+    assert (x_adv != x).sum() > (tree_walk(model, x, Untargeted(y), ANY) != x).sum()
+
+
+def test_the_engine_walks_a_forest_and_counts_its_questions(forest):
+    """One for the sample and one after each tree, none of them a second time for most; nothing is out of bounds."""
+    model, x, y = forest
+    plan = AttackPlan(name="tree_walk", epsilon=1e6, norm="l0")
+    result = run_attack(model, x, y, plan, sample_ids=torch.arange(40), seed=0, batch_size=16)
+    assert result.success.all()
+    assert result.violations == 0
+    assert (result.forwards <= 9 + 3).float().mean() >= 0.9

@@ -8,10 +8,30 @@ from torch import nn
 from torch.nn import functional as F
 
 from workers.defenses import (
+    AdversarialRefit,
+    AdversarialTrainingAtScale,
+    AdversarialWeightPerturbation,
+    AutoencoderInFront,
+    CommitteeOfNetworks,
+    ConfidenceReducing,
     DefensiveDistillation,
+    DoubleBackpropagation,
+    EnsembleAdversarialTraining,
     FgsmAdversarialTraining,
+    FgsmRandomStart,
+    FreeAdversarialTraining,
+    GenerativePretraining,
+    LabelSmoothing,
+    Mart,
+    MultipleGlimpses,
+    NoiseAtTestTime,
+    NoiseTraining,
+    OutputCoding,
     PgdAdversarialTraining,
     StandardTraining,
+    Trades,
+    VirtualAdversarialTraining,
+    WeightPenalty,
 )
 from workers.models import Signature, build
 from workers.recipe import Round, Step
@@ -23,6 +43,34 @@ EVERY = {
     "fgsm_adversarial": FgsmAdversarialTraining(epsilon=0.1, alpha=0.5, attack_label="predicted"),
     "pgd_adversarial": PgdAdversarialTraining(epsilon=0.1, steps=3, step_size=0.05, epsilon_ramp=0.5),
     "distillation": DefensiveDistillation(temperature=10.0, teacher_epochs=2),
+    "label_smoothing": LabelSmoothing(smoothing=0.1),
+    "adversarial_at_scale": AdversarialTrainingAtScale(
+        epsilon=0.1, adversarial_share=0.5, adversarial_weight=0.3, epsilon_drawn=True, attack_label="least_likely"
+    ),
+    "fgsm_rs": FgsmRandomStart(epsilon=0.1, step_size=0.125, epsilon_ramp=0.5),
+    "free": FreeAdversarialTraining(epsilon=0.1, batch_replays=2, step_size=0.1, epsilon_ramp=0.5),
+    "trades": Trades(epsilon=0.1, steps=2, step_size=0.1, beta=6.0, epsilon_ramp=0.5),
+    "mart": Mart(epsilon=0.1, steps=2, step_size=0.1, beta=5.0, epsilon_ramp=0.5),
+    "awp": AdversarialWeightPerturbation(
+        base="trades", epsilon=0.1, steps=2, step_size=0.1, gamma=0.01, beta=6.0, awp_warm_up=0.25, epsilon_ramp=0.5
+    ),
+    "ensemble_adversarial": EnsembleAdversarialTraining(
+        epsilon=0.1, alpha=0.5, attack_label="predicted", static_models=1, static_epochs=1
+    ),
+    "virtual_adversarial": VirtualAdversarialTraining(
+        radius=0.5, xi=1e-3, power_iterations=2, weight=1.0, entropy=True
+    ),
+    "adversarial_refit": AdversarialRefit(epsilon=0.1, refits=1, closed_form=False),
+    "noise_training": NoiseTraining(noise="sign", amplitude=0.1),
+    "weight_penalty": WeightPenalty(penalty=0.01),
+    "double_backprop": DoubleBackpropagation(gradient_penalty=1.0),
+    "generative_pretraining": GenerativePretraining(pretraining_epochs=1, corruption=0.3),
+    "test_time_noise": NoiseAtTestTime(sigma=0.1, votes=2),
+    "autoencoder": AutoencoderInFront(epsilon=0.1, units=8, autoencoder_epochs=1),
+    "committee": CommitteeOfNetworks(members=2),
+    "confidence_reduction": ConfidenceReducing(reduction=0.05),
+    "output_code": OutputCoding(bits=8, code_seed=0),
+    "glimpses": MultipleGlimpses(glimpses=2, shift=1, random_glimpses=True),
 }
 
 
@@ -103,10 +151,10 @@ def test_pgd_starts_where_the_generator_says():
 
 
 def test_distillation_trains_two_networks():
-    """Teacher and student, each with one epoch at T = 1 before its own; the others train one."""
+    """Teacher and student, each with one epoch at T = 1 before its own; standard training trains one."""
     defense = DefensiveDistillation(temperature=10.0, teacher_epochs=2)
     assert defense.rounds(5) == (Round(1), Round(2, fresh=False), Round(1), Round(5, fresh=False))
-    assert all(EVERY[name].rounds(5) == (Round(5),) for name in EVERY if name != "distillation")
+    assert EVERY["standard"].rounds(5) == (Round(5),)
 
 
 def test_distillation_begins_at_temperature_one():
@@ -117,9 +165,9 @@ def test_distillation_begins_at_temperature_one():
 
 
 def test_the_teacher_learns_hard_labels_at_temperature():
-    """J(softmax(z / T), y)."""
+    """T J(softmax(z / T), y)."""
     model = linear()
-    torch.testing.assert_close(loss(EVERY["distillation"], model), F.cross_entropy(model(X) / 10, Y))
+    torch.testing.assert_close(loss(EVERY["distillation"], model), 10 * F.cross_entropy(model(X) / 10, Y))
 
 
 def test_the_student_learns_the_teachers_answers():
@@ -133,20 +181,36 @@ def test_the_student_learns_the_teachers_answers():
     different = loss(EVERY["distillation"], other, teacher=teacher, round_=3)
     p, q = (teacher(X) / 10).softmax(1), (other(X) / 10).softmax(1)
     divergence = (p * (p / q).log()).sum(1).mean()
-    torch.testing.assert_close(different - same, divergence, atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(different - same, 10 * divergence, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_the_model_is_lent(name):
     """Modes come back as they were, a frozen layer's too; no parameter has a gradient before `backward`."""
-    model = build(Signature("mlp", (1, 4, 4), 3), seed=0).train()
-    frozen = model.network[2].eval()
+    model = build(Signature("mlp", (1, 4, 4), 3, component=EVERY[name].component()), seed=0).train()
+    frozen = next(module for module in model.modules() if isinstance(module, nn.ReLU)).eval()
     loss(EVERY[name], model, teacher=linear())
     assert [module for module in model.modules() if not module.training] == [frozen]
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-@pytest.mark.parametrize(("name", "batches"), [("standard", 1), ("fgsm_adversarial", 2), ("pgd_adversarial", 1)])
+@pytest.mark.parametrize(
+    ("name", "batches"),
+    [
+        ("standard", 1),
+        ("fgsm_adversarial", 2),
+        ("pgd_adversarial", 1),
+        ("virtual_adversarial", 1),
+        ("label_smoothing", 1),
+        ("adversarial_at_scale", 1),
+        ("fgsm_rs", 1),
+        ("free", 1),
+        ("trades", 2),
+        ("mart", 2),
+        ("awp", 2),
+        ("ensemble_adversarial", 2),
+    ],
+)
 def test_trap_17_batch_normalisation_learns_from_the_loss_and_not_from_crafting(name, batches):
     """Statistics move with the batches that the loss is taken on, and with none in between; the mode stays."""
     model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(16), nn.Linear(16, 3)).train()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import safetensors.torch
 import torch
@@ -10,10 +12,30 @@ from torch import nn
 from workers.data import builtin
 from workers.defenses import (
     DEFENSES,
+    AdversarialRefit,
+    AdversarialTrainingAtScale,
+    AdversarialWeightPerturbation,
+    AutoencoderInFront,
+    CommitteeOfNetworks,
+    ConfidenceReducing,
     DefensiveDistillation,
+    DoubleBackpropagation,
+    EnsembleAdversarialTraining,
     FgsmAdversarialTraining,
+    FgsmRandomStart,
+    FreeAdversarialTraining,
+    GenerativePretraining,
+    LabelSmoothing,
+    Mart,
+    MultipleGlimpses,
+    NoiseAtTestTime,
+    NoiseTraining,
+    OutputCoding,
     PgdAdversarialTraining,
     StandardTraining,
+    Trades,
+    VirtualAdversarialTraining,
+    WeightPenalty,
 )
 from workers.engine.monitor import NullMonitor
 from workers.engine.train import Optimization, train
@@ -27,6 +49,34 @@ EVERY = {
     "fgsm_adversarial": FgsmAdversarialTraining(epsilon=0.1, alpha=0.5, attack_label="predicted"),
     "pgd_adversarial": PgdAdversarialTraining(epsilon=0.1, steps=2, step_size=0.1, epsilon_ramp=0.5),
     "distillation": DefensiveDistillation(temperature=10.0, teacher_epochs=1),
+    "label_smoothing": LabelSmoothing(smoothing=0.1),
+    "adversarial_at_scale": AdversarialTrainingAtScale(
+        epsilon=0.1, adversarial_share=0.5, adversarial_weight=0.3, epsilon_drawn=True, attack_label="least_likely"
+    ),
+    "fgsm_rs": FgsmRandomStart(epsilon=0.1, step_size=0.125, epsilon_ramp=0.5),
+    "free": FreeAdversarialTraining(epsilon=0.1, batch_replays=2, step_size=0.1, epsilon_ramp=0.5),
+    "trades": Trades(epsilon=0.1, steps=2, step_size=0.1, beta=6.0, epsilon_ramp=0.5),
+    "mart": Mart(epsilon=0.1, steps=2, step_size=0.1, beta=5.0, epsilon_ramp=0.5),
+    "awp": AdversarialWeightPerturbation(
+        base="trades", epsilon=0.1, steps=2, step_size=0.1, gamma=0.01, beta=6.0, awp_warm_up=0.25, epsilon_ramp=0.5
+    ),
+    "ensemble_adversarial": EnsembleAdversarialTraining(
+        epsilon=0.1, alpha=0.5, attack_label="predicted", static_models=1, static_epochs=1
+    ),
+    "virtual_adversarial": VirtualAdversarialTraining(
+        radius=0.5, xi=1e-3, power_iterations=1, weight=1.0, entropy=True, labelled=20, labelled_batch=8
+    ),
+    "adversarial_refit": AdversarialRefit(epsilon=0.1, refits=1, closed_form=False),
+    "noise_training": NoiseTraining(noise="sign", amplitude=0.1),
+    "weight_penalty": WeightPenalty(penalty=0.01),
+    "double_backprop": DoubleBackpropagation(gradient_penalty=1.0),
+    "generative_pretraining": GenerativePretraining(pretraining_epochs=1, corruption=0.3),
+    "test_time_noise": NoiseAtTestTime(sigma=0.1, votes=2),
+    "autoencoder": AutoencoderInFront(epsilon=0.1, units=8, autoencoder_epochs=1),
+    "committee": CommitteeOfNetworks(members=2),
+    "confidence_reduction": ConfidenceReducing(reduction=0.05),
+    "output_code": OutputCoding(bits=8, code_seed=0),
+    "glimpses": MultipleGlimpses(glimpses=2, shift=1, random_glimpses=True),
 }
 ADAM = Optimization(epochs=3, batch_size=16, learning_rate=0.01, weight_decay=0.01)
 SGD = Optimization(epochs=3, batch_size=16, learning_rate=0.1, optimizer="sgd", schedule="constant")
@@ -51,14 +101,20 @@ def digits():
     return builtin("digits", "train").select(0, 50)
 
 
-def model(std=0.1):
+def network(outputs):
     """A net with all that has a state: convolutions, batch normalisation, dropout."""
-    network = nn.Sequential(
-        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.3), nn.Linear(144, 10)
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.3), nn.Linear(144, outputs)
     )
-    for parameter in network.parameters():
+
+
+def model(std=0.1, component=None):
+    """Such a net with what a defense wants around it, its weights the same for the same `std`."""
+    whole = network(10) if component is None else component.around(network, (1, 8, 8), 10)
+    for parameter in whole.parameters():
         nn.init.normal_(parameter, std=std, generator=torch.Generator().manual_seed(parameter.numel()))
-    return Classifier(SIGNATURE, network, (8, 8)).to(memory_format=torch.channels_last)
+    signature = replace(SIGNATURE, component=component)
+    return Classifier(signature, whole, (8, 8)).to(memory_format=torch.channels_last)
 
 
 def resumed(digits, defense, optimization, cuts, *, every_s):
@@ -67,7 +123,7 @@ def resumed(digits, defense, optimization, cuts, *, every_s):
     for cut in cuts:
         with pytest.raises(Interrupted):
             train(
-                model(),
+                model(component=defense.component()),
                 digits,
                 defense,
                 optimization,
@@ -77,7 +133,7 @@ def resumed(digits, defense, optimization, cuts, *, every_s):
                 save=saved.append,
                 checkpoint_every_s=every_s,
             )
-    result = train(model(), digits, defense, optimization, seed=5, resume=saved[-1])
+    result = train(model(component=defense.component()), digits, defense, optimization, seed=5, resume=saved[-1])
     return save(result.model), result.history
 
 
@@ -85,7 +141,7 @@ def resumed(digits, defense, optimization, cuts, *, every_s):
 @pytest.mark.parametrize("name", DEFENSES)
 def test_trap_09_cut_off_within_an_epoch(digits, name, optimization):
     """A checkpoint after every step; cut off at any of the first ticks, and thrice in one training."""
-    alone = train(model(), digits, EVERY[name], optimization, seed=5)
+    alone = train(model(component=EVERY[name].component()), digits, EVERY[name], optimization, seed=5)
     expected = save(alone.model), alone.history
     for cuts in ([1], [7], [3, 4, 3]):
         assert resumed(digits, EVERY[name], optimization, cuts, every_s=0) == expected

@@ -30,6 +30,7 @@ def fitted(digits):
         "decision_tree": fit.decision_tree(x, y, max_depth=12),
         "linear_svm": fit.linear_svm(x, y),
         "nearest_neighbors": fit.nearest_neighbors(x, y, k=5),
+        "random_forest": fit.random_forest(x, y, trees=20, max_depth=12),
         "rbf_svm": fit.rbf_svm(x, y),
         "softmax_regression": fit.softmax_regression(x, y, decay=0.1),
     }
@@ -37,6 +38,7 @@ def fitted(digits):
 
 def reference(name, x, y):
     """The same model as scikit-learn has it, fitted to x (N, D) by one thread: more of them wait for each other."""
+    from sklearn.ensemble import RandomForestClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
     from sklearn.neighbors import KNeighborsClassifier
@@ -48,6 +50,7 @@ def reference(name, x, y):
         "decision_tree": DecisionTreeClassifier(max_depth=12, random_state=0),
         "linear_svm": LinearSVC(loss="hinge", C=0.1, max_iter=5000, random_state=0),
         "nearest_neighbors": KNeighborsClassifier(5),
+        "random_forest": RandomForestClassifier(20, max_depth=12, random_state=0),
         "rbf_svm": OneVsRestClassifier(SVC(kernel="rbf", C=5.0, gamma="scale")),
         "softmax_regression": LogisticRegression(C=1 / (0.1 * len(y)), max_iter=1000, tol=1e-5),
     }
@@ -68,8 +71,8 @@ def test_two_classes(digits, name):
     """Where scikit-learn has one score for two classes, the sign of it decides here too."""
     x, y, test = digits
     few = y < 2
-    options = {"decay": 0.1} if name == "softmax_regression" else {}
-    model = getattr(fit, name)(x[few].numpy(), y[few].numpy(), **options)
+    options = {"softmax_regression": {"decay": 0.1}, "random_forest": {"trees": 20, "max_depth": 12}}
+    model = getattr(fit, name)(x[few].numpy(), y[few].numpy(), **options.get(name, {}))
     theirs = reference(name, x[few].flatten(1).numpy(), y[few].numpy()).predict(test.flatten(1).numpy())
     assert model(test).shape == (297, 2)
     assert (model(test).argmax(dim=1).numpy() == theirs).mean() > 0.98
@@ -181,10 +184,18 @@ TREE = {
     "right": torch.tensor([2, 1, 4, 3, 4]),
     "distribution": torch.eye(2)[[0, 0, 1, 1, 0]],
 }
+FOREST = {name: torch.cat([tensor, tensor + 5 * (name in ("left", "right"))]) for name, tensor in TREE.items()}
+FOREST["roots"] = torch.tensor([0, 5])
 NEIGHBORS = {"references": torch.rand(3, 4), "labels": torch.tensor([0, 0, 1]), "k": torch.tensor(2)}
 RBF = {"support": torch.rand(3, 4), "dual": torch.rand(2, 3), "bias": torch.rand(2), "gamma": torch.tensor(0.5)}
 LINEAR = {"1.weight": torch.rand(2, 4), "1.bias": torch.rand(2)}
-WHOLE = {"decision_tree": TREE, "nearest_neighbors": NEIGHBORS, "rbf_svm": RBF, "linear_svm": LINEAR}
+WHOLE = {
+    "decision_tree": TREE,
+    "nearest_neighbors": NEIGHBORS,
+    "random_forest": FOREST,
+    "rbf_svm": RBF,
+    "linear_svm": LINEAR,
+}
 
 
 @pytest.mark.parametrize(
@@ -202,6 +213,15 @@ WHOLE = {"decision_tree": TREE, "nearest_neighbors": NEIGHBORS, "rbf_svm": RBF, 
         ("decision_tree", {"distribution": torch.full((5, 2), -1.0)}, "from 0 to 1"),
         ("decision_tree", {"distribution": torch.ones(5, 3)}, "K of MxK must be 2"),
         ("decision_tree", {"extra": torch.zeros(1)}, "needs the tensors"),
+        ("random_forest", {"roots": torch.tensor([0, 4])}, "must be in the tree of their node"),
+        ("random_forest", {"roots": torch.tensor([0, 2])}, "must be in the tree of their node"),
+        ("random_forest", {"roots": torch.tensor([0])}, "exactly one other"),
+        ("random_forest", {"roots": torch.tensor([5, 0])}, "roots must ascend from 0"),
+        ("random_forest", {"roots": torch.tensor([0, 0])}, "roots must ascend from 0"),
+        ("random_forest", {"roots": torch.tensor([0, 10])}, "roots must be from 0 to 9"),
+        ("random_forest", {"roots": torch.arange(10)}, "must be in the tree of their node"),
+        ("random_forest", {"roots": torch.zeros(0, dtype=torch.int64)}, "T is 1 to 1000"),
+        ("random_forest", {"left": FOREST["left"].roll(5)}, "no cycles"),
         ("nearest_neighbors", {"k": torch.tensor(0)}, "k must be from 1 to 3"),
         ("nearest_neighbors", {"k": torch.tensor(4)}, "k must be from 1 to 3"),
         ("nearest_neighbors", {"k": torch.tensor([2])}, "0 dimensions"),

@@ -22,7 +22,17 @@ def test_any_input_size_and_number_of_classes(name, shape):
 
 @pytest.mark.parametrize(
     ("name", "parameters"),
-    [("softmax_regression", 7_850), ("mlp", 199_210), ("madry_cnn", 3_274_634), ("wong_cnn", 166_406)],
+    [
+        ("softmax_regression", 7_850),
+        ("mlp", 199_210),
+        ("mlp_bn", 840_010),
+        ("madry_cnn", 3_274_634),
+        ("wong_cnn", 166_406),
+        ("threshold_cnn", 167_182),
+        ("dropout_mlp", 199_210),
+        ("maxout_mlp", 1_233_610),
+        ("rbf_network", 238_510),
+    ],
 )
 def test_parameters_on_mnist(name, parameters):
     """The numbers of parameters are those of the published networks."""

@@ -117,6 +117,8 @@ def training_job(defense: defenses_pb2.Defense, epochs: int = 3) -> jobs_pb2.Job
         optimizer=jobs_pb2.OPTIMIZER_ADAM,
         schedule=jobs_pb2.SCHEDULE_ONE_CYCLE,
         momentum=0.9,
+        precision=jobs_pb2.PRECISION_FLOAT32,
+        crafting_mode=jobs_pb2.CRAFTING_MODE_EVAL,
     )
     spec = jobs_pb2.TrainingSpec(
         architecture="softmax_regression", defense=defense, optimization=optimization, seed=2, model_id="mine"

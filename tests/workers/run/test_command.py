@@ -102,6 +102,7 @@ def test_trainings(asked, name: str) -> None:
         evaluation_data=datasets_pb2.DataSelection(dataset="datasets/digits", split="test", count=7),
         defense=defense,
         optimization=full(jobs_pb2.Optimization(), learning_rate=0.005, optimizer=jobs_pb2.OPTIMIZER_SGD),
+        validation=full(jobs_pb2.Validation(), held_out=0.125, select=jobs_pb2.SELECTION_ROBUST),
         seed=1,
         mean=[0.5],
         std=[0.25],

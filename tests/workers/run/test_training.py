@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
-from sparring.v1 import defenses_pb2, models_pb2
+import safetensors.torch
+import torch
+from sparring.v1 import defenses_pb2, jobs_pb2, models_pb2
 
 from services.errors import ResourceExhausted
+from workers.engine import train_probes
 
 STANDARD = defenses_pb2.Defense(standard=defenses_pb2.StandardTraining())
 HARDENED = defenses_pb2.Defense(
@@ -87,3 +93,58 @@ def test_a_store_without_room_for_checkpoints_stops_no_training(bench, make, mon
 
     monkeypatch.setattr(bench.artifacts, "put", full)
     assert bench.result(make.training(STANDARD)).model == "models/mine"
+
+
+WATCHED = jobs_pb2.Validation(
+    held_out=0.2,
+    select=jobs_pb2.SELECTION_ROBUST,
+    probe_epsilon=0.05,
+    probe_steps=3,
+    probe_samples=100,
+    probe_every=1,
+)
+
+
+def test_a_watched_training_tells_its_course(bench, make) -> None:
+    """The probes are in what is committed, in the report, in the figures, and heard of while it goes on."""
+    job = make.training(HARDENED)
+    job.training.validation.CopyFrom(WATCHED)
+    result = bench.result(job)
+    stats = bench.store.unit_results("default", "job")[0].stats
+    assert [probe["epoch"] for probe in stats["probes"]] == [1, 2, 3]
+    best = max(stats["probes"], key=lambda probe: (probe["held_out_robust"], probe["held_out_clean"], -probe["epoch"]))
+    assert stats["selected"] == best["epoch"]
+    told = json.loads(bench.file(result, "metrics"))["training"]
+    assert [look["held_out_robust"] for look in told["looks"]] == [p["held_out_robust"] for p in stats["probes"]]
+    assert "How it was trained" in bench.file(result, "report").decode()
+    manifest = json.loads(bench.file(result, "manifest"))
+    assert manifest["spec"]["training"]["validation"]["select"] == "SELECTION_ROBUST"
+
+
+def test_what_a_training_warns_of_is_said_without_a_report_too(bench, make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drop that any training has makes it go back; without test data the result's own warnings say so."""
+    job = make.training(STANDARD, epochs=4)
+    job.training.validation.CopyFrom(WATCHED)
+    job.training.validation.MergeFrom(jobs_pb2.Validation(overfitting_drop=0.5))
+    job.resolution.ClearField("evaluation_data")
+    looks = iter([0.9, 0.1, 0.9, 0.9])
+    seen = train_probes.Watch.look
+
+    def look(watch, network, epoch):
+        return replace(seen(watch, network, epoch), probe_robust=next(looks))
+
+    monkeypatch.setattr(train_probes.Watch, "look", look)
+    result = bench.result(job)
+    assert "not judged" in result.warnings[0]
+    assert any("Catastrophic overfitting: after epoch 2" in warning for warning in result.warnings[1:])
+
+
+def test_a_training_is_spread_over_the_worker_s_processes(bench, make) -> None:
+    """Through the whole of a worker's part: the same model but for rounding, and the result says by how many."""
+    bench.result(make.training(STANDARD, epochs=1), "alone")
+    bench.context = replace(bench.context, devices=(torch.device("cpu"),) * 2)
+    result = bench.result(make.training(STANDARD, epochs=1), "both")
+    assert result.provenance["processes"] == "2"
+    digests = [bench.store.unit_results("default", name)[0].digest for name in ("alone", "both")]
+    one, two = (safetensors.torch.load(bench.artifacts.get("default", digest)) for digest in digests)
+    torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)

@@ -5,8 +5,13 @@ from __future__ import annotations
 from tools.mutations.mutation import Mutation
 
 LOOP = "workers/engine/train_loop.py"
+FEED = "workers/engine/feed.py"
 CHECKPOINT = "workers/engine/checkpoint.py"
 CUT_OFF = ("tests/workers/engine/test_train_resume.py::test_trap_09_cut_off_within_an_epoch",)
+WATCHED = (
+    "tests/workers/engine/test_train_watched.py::test_cut_off_at_any_moment_it_ends_as_if_it_had_been_left_alone",
+)
+ROLLED_BACK = ("tests/workers/engine/test_train_watched.py::test_a_roll_back_survives_being_cut_off",)
 PHASES = ("tests/workers/engine/test_train_resume.py::test_cut_off_in_every_phase_of_distillation",)
 
 MUTATIONS = (
@@ -14,7 +19,7 @@ MUTATIONS = (
         name="checkpoint: dropout draws from where it was",
         removes="random numbers of the model follow from seed and step",
         file=LOOP,
-        old="        seed_model_noise(self.seed, number, batch.device)\n",
+        old="        seed_model_noise(self.team.noise(self.seed), number, samples.device)\n",
         new="",
         tests=CUT_OFF,
     ),
@@ -22,24 +27,24 @@ MUTATIONS = (
         name="checkpoint: inner attacks draw from where they were",
         removes="random numbers of an inner attack follow from seed and step",
         file=LOOP,
-        old="generator=torch.Generator().manual_seed(key(self.seed, number, _CRAFTING)),",
+        old="generator=self.team.stream(key(self.seed, number, _CRAFTING), batch),",
         new='generator=self.__dict__.setdefault("drawing", torch.Generator().manual_seed(self.seed)),',
         tests=CUT_OFF,
     ),
     Mutation(
         name="checkpoint: the order of samples is drawn on",
         removes="the order of an epoch follows from seed and epoch",
-        file=LOOP,
-        old="generator = torch.Generator().manual_seed(key(self.seed, self._epochs_before(state), _ORDER))",
-        new='generator = self.__dict__.setdefault("shuffling", torch.Generator().manual_seed(self.seed))',
+        file=FEED,
+        old="generator = torch.Generator().manual_seed(key(self._seed, epoch, _ORDER))",
+        new='generator = self.__dict__.setdefault("shuffling", torch.Generator().manual_seed(self._seed))',
         tests=CUT_OFF,
     ),
     Mutation(
         name="checkpoint: the place within the epoch is lost",
         removes="every sample is seen once an epoch",
-        file=LOOP,
-        old="return order.tensor_split(self.batches)[state.step % self.batches :]",
-        new="return order.tensor_split(self.batches)[: self.batches - state.step % self.batches]",
+        file=FEED,
+        old="return tuple(parts[number // self._replays] for number in range(done, self.steps))",
+        new="return tuple(parts[number // self._replays] for number in range(self.steps - done))",
         tests=CUT_OFF,
     ),
     Mutation(
@@ -54,11 +59,10 @@ MUTATIONS = (
         name="checkpoint: the learning rate starts again",
         removes="the learning rate follows from the step",
         file=LOOP,
-        old="rate = learning_rate(self.optimization, state.step, self._steps(state))",
+        old="rate = learning_rate(how, state.step, self._steps(state))",
         new=(
             'self.__dict__["taken"] = self.__dict__.get("taken", -1) + 1\n'
-            '        step = self.__dict__["taken"] % self._steps(state)\n'
-            "        rate = learning_rate(self.optimization, step, self._steps(state))"
+            '        rate = learning_rate(how, self.__dict__["taken"] % self._steps(state), self._steps(state))'
         ),
         tests=CUT_OFF,
     ),
@@ -74,9 +78,9 @@ MUTATIONS = (
         name="checkpoint: weights only, no buffers",
         removes="batch normalisation goes on with its statistics",
         file=CHECKPOINT,
-        old='network.network.load_state_dict(_under(tensors, "network/"))',
+        old='state.network.network.load_state_dict(_under(tensors, "network/"))',
         new=(
-            "network.network.load_state_dict("
+            "state.network.network.load_state_dict("
             '{k: v for k, v in _under(tensors, "network/").items() if "running" not in k}, strict=False)'
         ),
         tests=CUT_OFF,
@@ -85,9 +89,65 @@ MUTATIONS = (
         name="checkpoint: the teacher is lost",
         removes="a distillation goes on with the teacher that it had",
         file=CHECKPOINT,
-        old='        teacher.network.load_state_dict(_under(tensors, "teacher/"))\n',
-        new="",
+        old='        teacher.network.load_state_dict(_under(tensors, f"teacher/{number}/"))\n',
+        new="        del teacher, number\n",
         tests=PHASES,
+    ),
+    Mutation(
+        name="checkpoint: the running average starts again",
+        removes="an averaged training goes on with its average",
+        file=CHECKPOINT,
+        old='        state.average.network.load_state_dict(_under(tensors, "average/"))\n',
+        new="        pass\n",
+        tests=WATCHED,
+    ),
+    Mutation(
+        name="checkpoint: the selected weights are lost",
+        removes="the epoch that was best stays the result",
+        file=CHECKPOINT,
+        old='best=_under(tensors, "best/", device),',
+        new="best={},",
+        tests=WATCHED,
+    ),
+    Mutation(
+        name="checkpoint: the weights to go back to are lost",
+        removes="a training that goes astray goes back wherever it was cut off",
+        file=CHECKPOINT,
+        old='steady=_under(tensors, "steady/", device),',
+        new="steady=state.network.network.state_dict(),",
+        tests=ROLLED_BACK,
+    ),
+    Mutation(
+        name="checkpoint: the probes are forgotten",
+        removes="what was best is known after an interruption",
+        file=CHECKPOINT,
+        old='probes=[Probe(**probe) for probe in content["probes"]],',
+        new="probes=[],",
+        tests=WATCHED,
+    ),
+    Mutation(
+        name="checkpoint: roll-backs are not counted on",
+        removes="a defense is told how often the training went back",
+        file=CHECKPOINT,
+        old='rollbacks=content["rollbacks"],',
+        new="rollbacks=0,",
+        tests=ROLLED_BACK,
+    ),
+    Mutation(
+        name="augmentation: drawn from where it was",
+        removes="shifts and mirrorings follow from seed and step",
+        file=FEED,
+        old="generator = torch.Generator().manual_seed(key(self._seed, turn, purpose))",
+        new='generator = self.__dict__.setdefault("moving", torch.Generator().manual_seed(self._seed))',
+        tests=WATCHED,
+    ),
+    Mutation(
+        name="checkpoint: what the defense keeps is lost",
+        removes="a perturbation that lasts from batch to batch goes on",
+        file=CHECKPOINT,
+        old='    state.memory = _under(tensors, "memory/", device)\n',
+        new="",
+        tests=CUT_OFF,
     ),
     Mutation(
         name="checkpoint: the sum of losses starts again",

@@ -1,4 +1,4 @@
-"""Accuracy against epsilon as inline SVG: colours come from the page, so it is right in light and in dark."""
+"""Shares against epsilon, or anything else, as inline SVG: colours come from the page, right in light and in dark."""
 
 from __future__ import annotations
 
@@ -28,13 +28,23 @@ BANDS = 3
 
 @dataclass(frozen=True)
 class Line:
-    """One model under one curve; `points` are (epsilon, accuracy) by rising epsilon."""
+    """One model under one curve; `points` are (epsilon, accuracy) by rising epsilon, or `of` whatever else."""
 
     label: str
     colour: int
     square: bool
     dash: str
     points: tuple[tuple[float, Proportion], ...]
+    of: str = "epsilon"
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What the shares stand against, from 0 to `top`: ticks with their texts, and what it is in words."""
+
+    top: float
+    ticks: tuple[tuple[float, str], ...]
+    words: str
 
 
 @dataclass(frozen=True)
@@ -63,9 +73,8 @@ def epsilon_charts(given: SummaryInput, rows: Sequence[Row]) -> list[Chart]:
         ]
         what = "share that does not become the target" if targeted else "robust accuracy"
         attacks = words.listed([names[number] for number in members])
-        legend = tuple((_swatch(line), line.label) for line in lines)
         drawing = _draw(lines, str(norm), 1 / given.models[0].classes)
-        charts.append(Chart(f"{attacks}: {what} against epsilon", drawing, legend))
+        charts.append(Chart(f"{attacks}: {what} against epsilon", drawing, legend(lines)))
     return charts
 
 
@@ -87,16 +96,24 @@ def _lines(given: SummaryInput, rows: Sequence[Row], curve: int, attack: str, da
 
 def _draw(lines: Sequence[Line], norm: str, chance: float) -> Markup:
     largest = max((epsilon for line in lines for epsilon, _ in line.points), default=0.0)
-    top = largest if largest > 0 else 1.0
-    parts = [*_grid(), *_epsilon_axis(lines, norm, top), *_chance(chance)]
+    axis = _epsilon_axis(lines, norm, largest if largest > 0 else 1.0)
+    return draw(lines, axis, subject="Accuracy against epsilon", extra=_chance(chance))
+
+
+def draw(lines: Sequence[Line], axis: Axis, *, subject: str, extra: Sequence[str] = ()) -> Markup:
+    """Draw lines with their points, and intervals where they are few; `extra` is SVG behind them."""
+    parts = [*_grid(), *_ticked(axis), *extra]
     if len(lines) <= BANDS:
-        parts += [_band(line, top) for line in lines]
-    parts += [_stroke(line, top) for line in lines]
+        parts += [_band(line, axis.top) for line in lines]
+    parts += [_stroke(line, axis.top) for line in lines]
     label = escape("; ".join(line.label for line in lines))
-    head = (
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Accuracy against epsilon: {label}">'
-    )
+    head = f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(subject)}: {label}">'
     return Markup(head + "".join(parts) + "</svg>")  # noqa: S704 - every text in it is escaped above or a number
+
+
+def legend(lines: Sequence[Line]) -> tuple[tuple[Markup, str], ...]:
+    """Return each line's swatch and words."""
+    return tuple((_swatch(line), line.label) for line in lines)
 
 
 def _grid() -> list[str]:
@@ -108,19 +125,23 @@ def _grid() -> list[str]:
     return parts
 
 
-def _epsilon_axis(lines: Sequence[Line], norm: str, top: float) -> list[str]:
+def _epsilon_axis(lines: Sequence[Line], norm: str, top: float) -> Axis:
     levels = [255 * epsilon for line in lines for epsilon, _ in line.points]
     grey = norm == "linf" and top <= 0.2 and all(abs(level - round(level)) < 1e-6 for level in levels)
     unit = 255.0 if grey else 1.0
-    parts = []
-    for tick in _ticks(top * unit, grey=grey):
-        x = _x(tick / unit, top)
-        text = f"{tick:g}/255" if grey and tick else f"{tick:g}"
-        parts.append(f'<text class="tick" x="{x}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{text}</text>')
+    ticks = ticks_to(top * unit, grey=grey)
+    named = tuple((tick / unit, f"{tick:g}/255" if grey and tick else f"{tick:g}") for tick in ticks)
     unit_of_axis = "values that change" if norm == "l0" else "pixels in [0, 1]"
-    words_of_axis = f"epsilon, {words.NORMS[norm]}, {unit_of_axis}"
+    return Axis(top, named, f"epsilon, {words.NORMS[norm]}, {unit_of_axis}")
+
+
+def _ticked(axis: Axis) -> list[str]:
+    parts = []
+    for tick, text in axis.ticks:
+        x = _x(tick, axis.top)
+        parts.append(f'<text class="tick" x="{x}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{text}</text>')
     middle = (LEFT + WIDTH - RIGHT) / 2
-    parts.append(f'<text class="axis" x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{words_of_axis}</text>')
+    parts.append(f'<text class="axis" x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{axis.words}</text>')
     return parts
 
 
@@ -149,7 +170,7 @@ def _stroke(line: Line, top: float) -> str:
 
 
 def _tip(line: Line, epsilon: float, share: Proportion) -> str:
-    text = f"{line.label}, epsilon {words.number(epsilon)}: {words.share(share)} ({words.interval(share)})"
+    text = f"{line.label}, {line.of} {words.number(epsilon)}: {words.share(share)} ({words.interval(share)})"
     return f"<title>{escape(text)}</title>"
 
 
@@ -165,7 +186,7 @@ def _swatch(line: Line) -> Markup:
     return Markup(f'<svg class="swatch" viewBox="0 0 38 14" aria-hidden="true">{stroke}{mark}</svg>')  # noqa: S704
 
 
-def _ticks(top: float, *, grey: bool) -> list[float]:
+def ticks_to(top: float, *, grey: bool = False) -> list[float]:
     """Return round numbers from 0 to `top`, nine at most: decimals, or grey levels in steps of a power of two."""
     power = 10.0 ** math.floor(math.log10(top / 4))
     steps = (1.0, 2.0, 4.0, 8.0, 16.0) if grey else tuple(power * factor for factor in (1, 2, 2.5, 5, 10))

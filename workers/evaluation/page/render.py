@@ -12,6 +12,7 @@ from workers.evaluation.finding import Finding
 from workers.evaluation.inputs import RunInfo, SummaryInput
 from workers.evaluation.merge import ModelSamples
 from workers.evaluation.page.charts import epsilon_charts
+from workers.evaluation.page.course import course_chart
 from workers.evaluation.page.pictures import galleries
 from workers.evaluation.page.tables import ABREAST, CLASSES, class_tables, model_tables
 from workers.evaluation.rows import Row
@@ -63,6 +64,7 @@ def render(
             targeted=any(run.targeted for run in given.runs),
             coarse=max(given.models[0].input_shape[1:]) < COARSE,
             charts=epsilon_charts(given, rows),
+            course_chart=None if given.course is None else course_chart(given.course),
             galleries=galleries(given, samples),
             class_tables=class_tables(given, tables, samples),
             papers=_papers(given, found),

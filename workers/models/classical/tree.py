@@ -12,7 +12,7 @@ from workers.failures import Rejected
 # The most decisions on the way to a leaf.
 DEEPEST: Final = 256
 # The probability that a class which a leaf has never seen is given, so that its logarithm is a number.
-_UNSEEN: Final = 1e-9
+UNSEEN: Final = 1e-9
 
 
 class DecisionTree(nn.Module):
@@ -40,7 +40,7 @@ class DecisionTree(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, C, H, W) -> (N, K)."""
-        return self.distribution[self.leaf(x)].clamp_min(_UNSEEN).log()
+        return self.distribution[self.leaf(x)].clamp_min(UNSEEN).log()
 
     def leaf(self, x: Tensor) -> Tensor:
         """Return the number of the leaf where each sample ends, (N,)."""
@@ -58,22 +58,22 @@ class DecisionTree(nn.Module):
 
 
 def parents(left: Tensor, right: Tensor) -> Tensor:
-    """Return the parent of each node, (M,); the root's is the root."""
-    inner = (left != torch.arange(len(left), device=left.device)).nonzero().squeeze(1)
-    parent = torch.zeros_like(left)
+    """Return the parent of each node, (M,); a root is its own."""
+    parent = torch.arange(len(left), device=left.device)
+    inner = (left != parent).nonzero().squeeze(1)
     parent[left[inner]] = inner
     parent[right[inner]] = inner
     return parent
 
 
 def depths(left: Tensor, right: Tensor) -> Tensor:
-    """Return how many decisions lead to each node, (M,); raises Rejected for more than `DEEPEST`."""
+    """Return how many decisions lead from its root to each node, (M,); raises Rejected for more than `DEEPEST`."""
     parent = parents(left, right)
     depth, ancestor = torch.zeros_like(left), torch.arange(len(left), device=left.device)
     for _ in range(DEEPEST):
-        depth += ancestor > 0
+        depth += parent[ancestor] != ancestor
         ancestor = parent[ancestor]
-    if bool((ancestor > 0).any()):
+    if bool((parent[ancestor] != ancestor).any()):
         raise Rejected(
             "MODEL_DOES_NOT_FIT", f"the tree is deeper than {DEEPEST} decisions; fit it with a maximum depth"
         )

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from google.rpc.status_pb2 import Status
-from sparring.v1 import attacks_pb2, datasets_pb2, defenses_pb2, jobs_pb2, models_pb2
+from sparring.v1 import attacks_pb2, datasets_pb2, defenses_pb2, jobs_pb2, models_pb2, poisoning_pb2
 
 from services.artifacts.store import ArtifactStore
 from services.jobs.record import Lease, NewJob
@@ -220,3 +220,22 @@ def training_job(*, judged: bool = True, hardened: bool = False, batch_size: int
 def training() -> Callable[..., jobs_pb2.Job]:
     """Make the job of a short training on 600 digits, judged on 90."""
     return training_job
+
+
+@pytest.fixture
+def poisoning() -> jobs_pb2.Job:
+    """The job of a backdoor in a tenth of 600 digits, and in none."""
+    taught = training_job()
+    poison = poisoning_pb2.Poison(backdoor=poisoning_pb2.Backdoor(trigger_label=7, trigger_size=2, trigger_value=1))
+    spec = poisoning_pb2.PoisoningSpec(
+        architecture="softmax_regression",
+        optimization=taught.training.optimization,
+        poison=poison,
+        fractions=[0.0, 0.1],
+        sanitizer=poisoning_pb2.SANITIZER_LOSS,
+        seed=2,
+    )
+    resolution = jobs_pb2.Resolution()
+    resolution.CopyFrom(taught.resolution)
+    resolution.units = 2
+    return jobs_pb2.Job(poisoning=spec, resolution=resolution)

@@ -121,13 +121,16 @@ def test_a_training_that_was_not_judged_has_a_manifest_too(laboratory, training)
     assert document["checks"]["samples"] == 0
 
 
-@pytest.mark.parametrize("kind", ["attack", "evaluation", "training"])
-def test_a_closing_unit_that_is_done_again_writes_the_same_bytes(laboratory, training, attack, evaluation, kind):
+@pytest.mark.parametrize("kind", ["attack", "evaluation", "training", "poisoning"])
+def test_a_closing_unit_that_is_done_again_writes_the_same_bytes(laboratory, kind, request):
     """Every file of it: a worker may die after its files were put, and another one does it all again."""
-    model = laboratory.model()
-    job = {"attack": lambda: attack(model, "pgd"), "evaluation": lambda: evaluation(model)}.get(
-        kind, lambda: training(hardened=True)
-    )()
+    model, make = laboratory.model(), request.getfixturevalue(kind)
+    job = {
+        "attack": lambda: make(model, "pgd"),
+        "evaluation": lambda: make(model),
+        "training": lambda: make(hardened=True),
+        "poisoning": lambda: make,
+    }[kind]()
     first = laboratory.result(job)
     again = laboratory.do(laboratory.leases[0])
     assert isinstance(again, Finished)

@@ -116,3 +116,12 @@ def test_the_judgement_after_a_training_halves_and_the_training_itself_does_not(
     result = jobs_pb2.JobResult.FromString(outcome.result)
     assert any("1 of 1 units were halved to 25 samples" in warning for warning in result.warnings)
     assert result.rows[0].n == 90
+
+
+@pytest.mark.parametrize("fitted", [False, True])
+def test_a_poisoning_that_does_not_fit_says_what_to_make_smaller(poisoning, *, fitted):
+    if fitted:
+        poisoning.poisoning.fitting.cost = 1
+    said = reasons.explain(MemoryError(), poisoning).message
+    assert "the poisoning ran out of memory" in said
+    assert ("select fewer samples" if fitted else "optimization.batch_size smaller than 50") in said
