@@ -25,6 +25,7 @@ READ = {
     "GetServerInfo",
     "ListAttacks",
     "ListDefenses",
+    "ListPoisons",
     "ListArchitectures",
     "ListBuiltInDatasets",
     "GetTenant",
@@ -45,7 +46,7 @@ def empty(method):
 async def test_the_server_tells_of_every_service_of_the_contract(methods):
     services = {path.split("/")[1] for path in methods}
     assert services == {*SERVICES, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
-    assert len(guarded(methods)) == 29
+    assert len(guarded(methods)) == 30
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 from sparring.v1 import artifacts_pb2 as a
-from sparring.v1 import attacks_pb2, catalog_pb2, datasets_pb2, jobs_pb2, models_pb2, tenants_pb2
+from sparring.v1 import attacks_pb2, catalog_pb2, datasets_pb2, jobs_pb2, models_pb2, poisoning_pb2, tenants_pb2
 
 from services.jobs.record import Registration, WorkerRecord
 
@@ -111,6 +111,13 @@ async def belongings(client, methods, job_store, artifact_store):
     return Belongings(queued=queued, ended=ended, trained=trained, upload=begun.upload_id)
 
 
+def poisoning(**fields):
+    mine = datasets_pb2.DataSelection(dataset="mnist10k", split="train", count=100)
+    poison = poisoning_pb2.Poison(label_flip=poisoning_pb2.LabelFlip())
+    given = {"architecture": "linear_svm", "data": mine, "poison": poison, "fractions": [0.1], **fields}
+    return jobs_pb2.CreateJobRequest(poisoning=poisoning_pb2.PoisoningSpec(**given))
+
+
 def names(collection, *identifiers):
     return [f"{collection}/{identifier}" for identifier in identifiers]
 
@@ -133,6 +140,8 @@ RECIPES = {
                     models=[b.model], data=datasets_pb2.DataSelection(dataset="mnist10k", count=10)
                 )
             ),
+            poisoning(data=datasets_pb2.DataSelection(dataset=b.data, split="all")),
+            poisoning(evaluation_data=datasets_pb2.DataSelection(dataset=b.data, split="all")),
         ],
     ),
     "JobService.GetJob": ("NOT_FOUND", of_jobs(jobs_pb2.GetJobRequest)),
@@ -173,6 +182,7 @@ RECIPES = {
     "CatalogService.GetServerInfo": ("OK", lambda _: [catalog_pb2.GetServerInfoRequest()]),
     "CatalogService.ListAttacks": ("OK", lambda _: [catalog_pb2.ListAttacksRequest()]),
     "CatalogService.ListDefenses": ("OK", lambda _: [catalog_pb2.ListDefensesRequest()]),
+    "CatalogService.ListPoisons": ("OK", lambda _: [catalog_pb2.ListPoisonsRequest()]),
     "CatalogService.ListArchitectures": ("OK", lambda _: [catalog_pb2.ListArchitecturesRequest()]),
     "CatalogService.ListBuiltInDatasets": ("OK", lambda _: [catalog_pb2.ListBuiltInDatasetsRequest()]),
     "TenantService.GetTenant": ("OK", lambda _: [tenants_pb2.GetTenantRequest()]),

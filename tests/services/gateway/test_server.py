@@ -175,7 +175,7 @@ async def test_the_catalog_tells_what_the_server_can_do(stubs, worker):
     defenses = (await stubs.catalog.ListDefenses(catalog_pb2.ListDefensesRequest())).defenses
     assert [defense.name for defense in defenses][:2] == ["standard", "fgsm_adversarial"]
     architectures = (await stubs.catalog.ListArchitectures(catalog_pb2.ListArchitecturesRequest())).architectures
-    assert len(architectures) == 96
+    assert len(architectures) == 97
     built_in = (await stubs.catalog.ListBuiltInDatasets(catalog_pb2.ListBuiltInDatasetsRequest())).datasets
     assert [dataset.name for dataset in built_in] == ["datasets/mnist10k", "datasets/digits", "datasets/imagenet20"]
     for dataset in built_in:
