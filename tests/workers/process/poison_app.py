@@ -79,6 +79,6 @@ def compute(lease: Lease, heartbeat: Heartbeat, _: object) -> Outcome:
 product.compute = compute
 double = ModuleType("workers.run")
 double.Context = SimpleNamespace
-double.device = SimpleNamespace(take=lambda *_: SimpleNamespace(device="none", name="a test"))
+double.device = SimpleNamespace(take=lambda *_: SimpleNamespace(device="none", name="a test", devices=()))
 double.mounts = SimpleNamespace()
 sys.modules["workers.run"] = double
