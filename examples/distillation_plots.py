@@ -27,7 +27,12 @@ def _success(rows: Mapping[int, Mapping[str, Any]], paper: Mapping[int, float], 
     lines = {
         "JSMA on the softmax": ([100 * row["jsma"]["success"] for row in rows.values()], "tab:blue", "o-"),
         "the same, Papernot et al.": ([paper[T] for T in rows], "tab:blue", "s:"),
-        "JSMA on the logits": ([100 * row["jsma_logits"]["success"] for row in rows.values()], "tab:red", "o-"),
+        "JSMA on the softmax of z / T": (
+            [100 * row["jsma_cooled"]["success"] for row in rows.values()],
+            "tab:red",
+            "s--",
+        ),
+        "JSMA on the logits z": ([100 * row["jsma_logits"]["success"] for row in rows.values()], "tab:red", "o-"),
         "margin PGD, Linf 0.25": ([100 * (1 - row["pgd_margin"]) for row in rows.values()], "tab:orange", "^-"),
         "Carlini-Wagner L2": ([100 * row["carlini_wagner"]["success"] for row in rows.values()], "tab:green", "v-"),
     }
