@@ -39,14 +39,15 @@ from workers.recipe import Recipe
 
 SIGNATURE = Signature("mlp_bn", (1, 28, 28), 10)
 EPSILON = 0.1
+XI = 1e-6
 ATTACKS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "fgsm": ("fgsm", {}),
     "pgd": ("pgd", {"steps": 20, "step_size": 0.0125, "restarts": 1, "random_start": True, "loss": "cross_entropy"}),
 }
 # Pictures without labels in a step, and labelled ones.
 WITHOUT, WITH = 250, 100
-# Of the 32 steps that 8,000 pictures make.
-EPOCHS = 75
+# Of the 32 steps that 8,000 pictures make, by the number of labels.
+EPOCHS = {100: 110, 1000: 40}
 # Epochs where all 8,000 digits are labelled, 80 steps each.
 SUPERVISED_EPOCHS = 20
 QUICK = 20
@@ -112,7 +113,7 @@ def setting(case: Case, seed: int) -> tuple[Dataset, Recipe, Optimization]:
     everything = case.labels == len(digits)
     virtual = VirtualAdversarialTraining(
         radius=case.radius,
-        xi=1e-3,
+        xi=XI,
         power_iterations=1,
         weight=1.0,
         entropy=False,
@@ -122,9 +123,12 @@ def setting(case: Case, seed: int) -> tuple[Dataset, Recipe, Optimization]:
     if everything:
         recipe = virtual if case.radius else StandardTraining()
         return digits, recipe, Optimization(epochs=SUPERVISED_EPOCHS, batch_size=WITH, learning_rate=2e-3)
-    steps = EPOCHS * len(digits) // WITHOUT
+    epochs = EPOCHS[case.labels]
+    steps = epochs * len(digits) // WITHOUT
     # What the few labels say spreads slowly over the other pictures: a rate that falls stops it on its way.
-    optimization = Optimization(epochs=EPOCHS, batch_size=WITHOUT, learning_rate=1e-3, schedule="constant")
+    optimization = Optimization(
+        epochs=epochs, batch_size=WITHOUT, learning_rate=1e-3, schedule="constant", average_decay=0.998
+    )
     if case.radius:
         return digits, virtual, optimization
     few = labelled_samples(digits, case.labels, seed)
