@@ -96,11 +96,11 @@ def main() -> int:
 
 def trained(case: Case, seed: int, out: Path, shorter: int) -> tuple[Classifier, Figures]:
     """The net of a case, or the one of the last time; and the seconds if it was trained now."""
-    path = out / f"{case.labels}-{case.radius:g}-{seed}-{shorter}.safetensors"
-    if path.exists():
-        return load(path.read_bytes(), SIGNATURE), {}
     data, recipe, optimization = setting(case, seed)
     optimization = replace(optimization, epochs=max(1, optimization.epochs // shorter))
+    path = out / f"{case.labels}-{case.radius:g}-{seed}-{optimization.epochs}.safetensors"
+    if path.exists():
+        return load(path.read_bytes(), SIGNATURE), {}
     started = time.process_time()
     net = train(build(SIGNATURE, seed=seed), data, recipe, optimization, seed=seed).model
     path.write_bytes(save(net))
