@@ -61,8 +61,8 @@ _MNIST10K = Setting(
     epsilon=0.3,
     ladder=_ladder(40, 0.01),
     trainings={
-        # With 40 epochs and Wong's step of 0.375 the ensemble left 0.50 of the test digits. More epochs were what helped
-        # on held-out ones.
+        # With 40 epochs and Wong's step of 0.375 the ensemble left 0.50 of the test digits. On held-out digits more
+        # epochs were what helped.
         "FGSM-RS": Training(
             architecture="threshold_cnn",
             defense=FgsmRandomStart(epsilon=0.3, step_size=0.3, epsilon_ramp=0.4),

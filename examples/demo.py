@@ -3,9 +3,9 @@
     python examples/demo.py [--out out/demo] [--workers 2]
 
 Starts the embedded stack (Valkey, gateway, workers) in a folder of its own, trains an undefended net, fools it, hardens
-three more by adversarial training (two kinds) and by distillation, attacks all four, and writes `report.html` and
-`results.json`. Every figure comes from the jobs' results; the bars at the end are what the README promises, and missing
-one of them ends the demo with 1.
+three more by adversarial training (two kinds) and by distillation, attacks all four, and writes `report.html`, the same
+as `report.md`, and `results.json`. Every figure comes from the jobs' results; the bars at the end are what the README
+promises, and missing one of them ends the demo with 1.
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ def main() -> int:
         wait(client, pgd_trained | train(client, "fgsm-trained", "distilled"))
         console.print("3. All four attacked again")
         evaluation = attack(client, list(TRAININGS), ATTACKS, [CURVE], "Four nets, attacked")
-        client.artifacts.download(client.jobs.artifact(evaluation, "report"), arguments.out / "report.html")
+        for role, name in (("report", "report.html"), ("markdown", "report.md")):
+            client.artifacts.download(client.jobs.artifact(evaluation, role), arguments.out / name)
     shutil.rmtree(arguments.out / "state")
     rows = [*results(first), *results(evaluation)]
     (arguments.out / "results.json").write_text(json.dumps(rows, indent=1) + "\n")

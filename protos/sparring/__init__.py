@@ -18,15 +18,31 @@ if TYPE_CHECKING:
     from sparring import errors
     from sparring.aio import AsyncClient, connect_async
     from sparring.client import Client, connect
+    from sparring.comparison import Comparison, compare
+    from sparring.pipeline import Pipeline
     from sparring.verification import Verification, verify
 
-__all__ = ["AsyncClient", "Client", "Verification", "connect", "connect_async", "errors", "verify"]
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "Comparison",
+    "Pipeline",
+    "Verification",
+    "compare",
+    "connect",
+    "connect_async",
+    "errors",
+    "verify",
+]
 
 _HOMES = {
     "AsyncClient": "sparring.aio",
     "connect_async": "sparring.aio",
     "Client": "sparring.client",
     "connect": "sparring.client",
+    "Comparison": "sparring.comparison",
+    "compare": "sparring.comparison",
+    "Pipeline": "sparring.pipeline",
     "Verification": "sparring.verification",
     "verify": "sparring.verification",
 }

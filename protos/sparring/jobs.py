@@ -47,10 +47,14 @@ class Jobs:
         display_name: str = "",
         deadline_s: float | None = None,
         queue_limit_s: float | None = None,
+        after: Sequence[JobLike] = (),
+        reuse: bool = False,
     ) -> Job:
         """Submit a job. A request_id is made where none is given, so a retried call never makes two jobs.
 
         `deadline_s`: seconds after which it ends as FAILED if it has not ended; `queue_limit_s`: seconds it may wait.
+        `after`: jobs that have to succeed before it runs; where one does not, it ends as FAILED. `reuse`: where a job
+        of the same content has succeeded, answer with that one.
         """
         request = requests.create(
             spec,
@@ -59,6 +63,8 @@ class Jobs:
             display_name=display_name,
             deadline_s=deadline_s,
             queue_limit_s=queue_limit_s,
+            after=after,
+            reuse=reuse,
         )
         return self._caller.call(self._stub.CreateJob, request)
 
@@ -138,7 +144,7 @@ class Jobs:
         return job
 
     def artifact(self, job: JobLike, role: str) -> JobArtifact:
-        """The file of a job's result by its role: "adversarial", "report", "metrics", "weights", "manifest"."""
+        """The file of a job's result by its role: "adversarial", "report", "metrics", "verdicts", ..."""
         return names.find_artifact(self.get(job), role)
 
     def download_finished(self, job: JobLike, folder: str | os.PathLike[str]) -> Sequence[Path]:

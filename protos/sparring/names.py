@@ -48,7 +48,7 @@ def attacked(thing: ModelLike) -> str:
 
 
 def find_artifact(done: Job, role: str) -> JobArtifact:
-    """The file of a job's result that has a role: "adversarial", "report", "metrics", "weights", "manifest"."""
+    """The file of a job's result that has a role: "adversarial", "report", "metrics", "verdicts", ..."""
     held = {item.role: item for item in done.result.artifacts}
     if role in held:
         return held[role]

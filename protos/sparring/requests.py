@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 
 from sparring import contract, names
 from sparring.errors import InvalidArgument, Violation
+from sparring.names import JobLike
 from sparring.v1.attacks_pb2 import Attack, EachClass, Goal, LeastLikelyTarget, RandomTarget
 from sparring.v1.components_pb2 import Component
 from sparring.v1.datasets_pb2 import DataSelection, Dataset
@@ -28,6 +29,7 @@ from sparring.v1.jobs_pb2 import (
     TrainingSpec,
 )
 from sparring.v1.poisoning_pb2 import Poison
+from sparring.v1.suites_pb2 import Suite
 from sparring.values import UINT32_MAX, Value, fill, number, whole
 
 # Attack, or one of the messages that it may hold, such as Bim; any other is refused.
@@ -39,6 +41,7 @@ DataLike = str | Dataset | DataSelection
 ComponentLike = str | Message
 # Poison, or one of the messages that it may hold, such as Backdoor; any other is refused.
 PoisonLike = str | Message
+SuiteLike = str | Suite
 CurveLike = str | EpsilonCurve | tuple[AttackLike, Sequence[float]]
 Target = int | str | Goal
 Spec = AttackSpec | TrainingSpec | EvaluationSpec | PoisoningSpec
@@ -148,6 +151,16 @@ def curve(kind: CurveLike) -> EpsilonCurve:
     return EpsilonCurve(attack=attack(base), epsilons=epsilons)
 
 
+def suite(kind: SuiteLike) -> Suite:
+    """Build a suite from its message or text, such as `quick:epsilon=8/255,norm=l2`."""
+    if isinstance(kind, Suite):
+        return kind
+    level, _, text = kind.partition(":")
+    built = Suite()
+    fill([built], {"level": level, **parse_pairs(text, "suite")})
+    return built
+
+
 def selection(data: DataLike, split: str = "", offset: int = 0, count: int = 0) -> DataSelection:
     """Which samples a job takes; `count` 0 means all from `offset` on."""
     chosen = DataSelection()
@@ -203,10 +216,13 @@ def create(
     display_name: str = "",
     deadline_s: float | None = None,
     queue_limit_s: float | None = None,
+    after: Sequence[JobLike] = (),
+    reuse: bool = False,
 ) -> CreateJobRequest:
     """Build the request of CreateJob; it always carries a request_id, so that sending it twice makes one job.
 
     `deadline_s`: seconds that the job may take, `queue_limit_s`: that it may wait for a worker; None: no limit.
+    `after`: jobs that have to succeed before. `reuse`: where the same has been computed already, that job will do.
     """
     request = CreateJobRequest()
     if isinstance(spec, CreateJobRequest):
@@ -225,6 +241,8 @@ def create(
         request.display_name = display_name
     if deadline_s is not None or queue_limit_s is not None:
         fill([request.limits], {"deadline_seconds": deadline_s, "queue_seconds": queue_limit_s})
+    request.after.extend(names.job(job) for job in after)
+    request.reuse = request.reuse or reuse
     request.validate_only = request.validate_only or validate_only
     if not request.request_id:
         request.request_id = str(uuid.uuid4())

@@ -2,7 +2,8 @@
 
 `Client` and `AsyncClient` have them as methods of the same arguments, which send the request and give the job.
 All of them take `deadline_s`, the seconds from acceptance after which the job ends as FAILED if it has not ended
-before, and `queue_limit_s`, the seconds that it may wait for its first worker.
+before, `queue_limit_s`, the seconds that it may wait for its first worker, `after`, jobs that have to succeed before
+it, and `reuse`: where the same has been computed already, that job is the answer. A model may be a training under way.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from sparring import names, requests
-from sparring.names import ModelLike
-from sparring.requests import AttackLike, CurveLike, DataLike, DefenseLike, PoisonLike, Target
+from sparring.names import JobLike, ModelLike
+from sparring.requests import AttackLike, CurveLike, DataLike, DefenseLike, PoisonLike, SuiteLike, Target
 from sparring.v1.jobs_pb2 import AttackSpec, CreateJobRequest, EvaluationSpec
 from sparring.values import Value, fill, number
 
@@ -38,6 +39,8 @@ def attack(
     display_name: str = "",
     deadline_s: float | None = None,
     queue_limit_s: float | None = None,
+    after: Sequence[JobLike] = (),
+    reuse: bool = False,
     **parameters: Value | None,
 ) -> CreateJobRequest:
     """Attack one model: `attack("my-net", "mnist10k", "bim", epsilon="8/255", steps=20)`.
@@ -59,6 +62,8 @@ def attack(
         display_name=display_name,
         deadline_s=deadline_s,
         queue_limit_s=queue_limit_s,
+        after=after,
+        reuse=reuse,
     )
 
 
@@ -82,6 +87,8 @@ def train(
     display_name: str = "",
     deadline_s: float | None = None,
     queue_limit_s: float | None = None,
+    after: Sequence[JobLike] = (),
+    reuse: bool = False,
     **parameters: Value | None,
 ) -> CreateJobRequest:
     """Train a model: `train("mnist10k", "pgd_adversarial", architecture="wong_cnn", epsilon=0.2, epochs=20)`.
@@ -109,6 +116,8 @@ def train(
         display_name=display_name,
         deadline_s=deadline_s,
         queue_limit_s=queue_limit_s,
+        after=after,
+        reuse=reuse,
     )
 
 
@@ -118,6 +127,9 @@ def evaluate(
     attacks: Sequence[AttackLike] = (),
     *,
     curves: Sequence[CurveLike] = (),
+    suite: SuiteLike | None = None,
+    adapted: str = "",
+    knowledge: str = "",
     split: str = "",
     offset: int = 0,
     count: int = 0,
@@ -130,10 +142,14 @@ def evaluate(
     display_name: str = "",
     deadline_s: float | None = None,
     queue_limit_s: float | None = None,
+    after: Sequence[JobLike] = (),
+    reuse: bool = False,
 ) -> CreateJobRequest:
     """Compare models under attacks: `evaluate(["a", "b"], "mnist10k", ["fgsm:epsilon=0.25", "pgd"])`.
 
-    A curve is an attack and its radii: "bim:steps=20@0,0.05,0.1" or `("bim:steps=20", [0, 0.05, 0.1])`.
+    A curve is an attack and its radii: "bim:steps=20@0,0.05,0.1" or `("bim:steps=20", [0, 0.05, 0.1])`. `suite`: what
+    belongs together at a radius, "standard:epsilon=8/255". `adapted`: how attacks were designed against the very
+    defense, `knowledge`: what the attacker is taken to know; both for the report.
     """
     several = models if isinstance(models, Sequence) and not isinstance(models, str) else [models]
     spec = EvaluationSpec(
@@ -141,7 +157,10 @@ def evaluate(
         data=requests.selection(dataset, split, offset, count),
         attacks=[requests.attack(kind) for kind in attacks],
         curves=[requests.curve(kind) for kind in curves],
+        suite=None if suite is None else requests.suite(suite),
     )
+    if adapted or knowledge:
+        fill([spec.adaptive], {"adapted": adapted, "knowledge": knowledge})
     fill([spec], {"seed": seed})
     requests.execution(spec, batch_size=batch_size, shard_size=shard_size, device=device)
     return requests.create(
@@ -151,6 +170,8 @@ def evaluate(
         display_name=display_name,
         deadline_s=deadline_s,
         queue_limit_s=queue_limit_s,
+        after=after,
+        reuse=reuse,
     )
 
 
@@ -175,6 +196,8 @@ def poison(
     display_name: str = "",
     deadline_s: float | None = None,
     queue_limit_s: float | None = None,
+    after: Sequence[JobLike] = (),
+    reuse: bool = False,
     **parameters: Value | None,
 ) -> CreateJobRequest:
     """Poison training sets: `poison("mnist10k", "backdoor", [0.01, 0.05], architecture="wong_cnn", trigger_label=7)`.
@@ -202,6 +225,8 @@ def poison(
         display_name=display_name,
         deadline_s=deadline_s,
         queue_limit_s=queue_limit_s,
+        after=after,
+        reuse=reuse,
     )
 
 

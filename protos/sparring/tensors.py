@@ -72,16 +72,18 @@ def differing(one: TensorFile, other: TensorFile, *, first: int = 0, rows: int |
     """Names of the tensors whose bytes are not the same in both files.
 
     `first` and `rows` choose the rows of `one` that are to be all rows of `other`; None: tensors are compared whole,
-    but pictures (`x`, `x_adv`), of which a file may hold only the first few samples, as far as both have them.
+    but pictures (`x`, `x_adv`) and features, of which a file may hold those of the first few samples only, as far as
+    both have them. What was made for a job's other models (`transfer/...`) is compared where both files have it: a job
+    of one model has none.
     """
     names = sorted({*one.tensors, *other.tensors})
     return [name for name in names if not _same(one, other, name, first, rows)]
 
 
 def _same(one: TensorFile, other: TensorFile, name: str, first: int, rows: int | None) -> bool:
-    is_picture = rows is None and name.rpartition("/")[2] in {"x", "x_adv"}
+    is_picture = rows is None and (name.rpartition("/")[2] in {"x", "x_adv"} or name.startswith("features/"))
     if name not in one.tensors or name not in other.tensors:
-        return is_picture
+        return is_picture or name.startswith("transfer/")
     a, b = one.tensors[name], other.tensors[name]
     if a.dtype != b.dtype or a.shape[1:] != b.shape[1:]:
         return False

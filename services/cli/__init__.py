@@ -1,6 +1,7 @@
 """The `sparring` command. It talks to a service over gRPC; `sparring up` starts one.
 
-Exit codes: 0 done, 1 failed (a job or the service), 2 bad arguments, 3 cannot reach the service, 130 interrupted.
+Exit codes: 0 done, 1 failed (a job or the service; of a gate: the model), 2 bad arguments, 3 cannot reach the service,
+4 a gate that could not judge, 130 interrupted.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Sequence
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import click
@@ -19,9 +20,13 @@ COMMANDS = {
     "train": ("train", "Train a model with a defense."),
     "evaluate": ("evaluate", "Compare models under several attacks."),
     "poison": ("poison", "Poison training sets, and measure the harm."),
+    "run": ("pipeline", "Run the steps of a file, each a job that waits for the others."),
     "jobs": ("jobs", "List, show, watch, cancel, retry and delete jobs."),
     "models": ("models", "Upload, list, show and delete models."),
     "datasets": ("datasets", "Upload, list, show and delete datasets."),
+    "compare": ("compare", "Put the models of several jobs side by side, with paired differences."),
+    "leaderboard": ("leaderboard", "Rank models by their worst-case robust accuracy."),
+    "gate": ("gate", "Pass or fail a model by what a suite of attacks leaves of it, for CI."),
     "verify": ("verify", "Check a job's result against its manifest, and run some of it again."),
     "artifacts": ("artifacts", "Download and show files that jobs made."),
     "attacks": ("catalog", "The attacks of the service, with their parameters."),
@@ -35,7 +40,15 @@ COMMANDS = {
     "credentials": ("credentials", "Make certificates for TLS, of an authority of your own."),
 }
 
+# Packages that are installed beside this one may add commands of their own, each a click command.
+GROUP = "sparring.commands"
+
 EPILOG = "The service is found at --server, or $SPARRING_SERVER, or 127.0.0.1:50051. Each command has its own --help."
+
+
+def others() -> dict[str, EntryPoint]:
+    """The commands that packages add, by name; no package can take the place of a command of the table."""
+    return {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in COMMANDS}
 
 
 class Root(click.Group):
@@ -43,28 +56,36 @@ class Root(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Names, in the order in which a newcomer meets them."""
-        return list(COMMANDS)
+        return [*COMMANDS, *others()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Load one command; its module holds it under its own name."""
-        if cmd_name not in COMMANDS:
+        if cmd_name in COMMANDS:
+            module = importlib.import_module(f"services.cli.{COMMANDS[cmd_name][0]}")
+            command: click.Command = getattr(module, cmd_name)
+            return command
+        added = others()
+        if cmd_name not in added:
             return None
-        module = importlib.import_module(f"services.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name)
-        return command
+        loaded: click.Command = added[cmd_name].load()
+        return loaded
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; where there is none, say which there are."""
-        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
-            raise click.UsageError(f"there is no command {args[0]!r}; known are: {', '.join(COMMANDS)}", ctx)
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS and args[0] not in others():
+            raise click.UsageError(
+                f"there is no command {args[0]!r}; known are: {', '.join(self.list_commands(ctx))}", ctx
+            )
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the list of commands from the table above."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, words) for name, (_, words) in COMMANDS.items()])
+            listed = [(name, words) for name, (_, words) in COMMANDS.items()]
+            added = [(name, entry.load().get_short_help_str(limit=100)) for name, entry in others().items()]
+            formatter.write_dl(listed + added)
 
 
 def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's signature

@@ -27,7 +27,7 @@ def artifacts() -> None:
 
 @artifacts.command()
 @click.argument("what")
-@click.option("--role", default="", help="The file of a job: report, metrics, adversarial, weights or manifest.")
+@click.option("--role", default="", help="The file of a job: report, markdown, metrics, verdicts, manifest, ...")
 @click.option("-o", "--output", "target", type=click.Path(path_type=Path), help="Where to; a file or a folder.")
 @options.common
 def download(server: str, what: str, role: str, target: Path | None, *, as_json: bool) -> None:

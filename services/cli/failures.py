@@ -11,6 +11,7 @@ from services.cli import output
 FAILED = 1
 BAD_ARGUMENTS = 2
 UNREACHABLE = 3
+UNJUDGED = 4
 INTERRUPTED = 130
 
 # A list's flag that is given several times; its entries are counted from 1 for people.
@@ -29,6 +30,7 @@ _POSITIONAL = {
     "name": "the name",
     "role": "the role",
     "poison": "NAME",
+    "jobs": "JOB",
 }
 
 

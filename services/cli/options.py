@@ -89,6 +89,13 @@ _SUBMISSION = (
         metavar="SECONDS",
         help="End it as FAILED if no worker has taken it after so long; left out, no limit.",
     ),
+    click.option(
+        "--after",
+        multiple=True,
+        metavar="JOB",
+        help="A job that has to succeed before this one runs; may be repeated.",
+    ),
+    click.option("--reuse", is_flag=True, help="Where the same has been computed already, answer with that job."),
     click.option("--validate-only", is_flag=True, help="Check and resolve only; nothing is queued."),
     wait,
     as_json,

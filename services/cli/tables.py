@@ -77,6 +77,7 @@ def _head(shown: Job) -> Iterator[tuple[str, str]]:
     if shown.finished_units:
         samples = sum(unit.count for unit in shown.finished_units)
         yield "finished", f"{len(shown.finished_units)} of {shown.resolution.units} units, {samples} samples"
+    yield "after", ", ".join(shown.after)
     yield "limits", _limits(shown.limits)
     if shown.HasField("end_time") and shown.HasField("start_time"):
         yield "took", words.duration(_seconds(shown.end_time) - _seconds(shown.start_time))

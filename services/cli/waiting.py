@@ -29,6 +29,15 @@ def submit(server: str, request: CreateJobRequest, *, wait: bool, as_json: bool)
 
 def follow(client: Client, job: Job, *, as_json: bool, after: int = 0) -> int:
     """Show a job's progress until it ends, then its result; Ctrl-C leaves the job alone."""
+    ended = stay(client, job, after=after)
+    if ended is None:
+        return INTERRUPTED
+    show(ended, as_json=as_json)
+    return exit_code(ended)
+
+
+def stay(client: Client, job: Job, *, after: int = 0) -> Job | None:
+    """Show a job's progress until it ends; None where Ctrl-C came before, which leaves the job alone."""
     output.note(job.name)
     with progress.display() as display:
         state = job.state
@@ -44,15 +53,12 @@ def follow(client: Client, job: Job, *, as_json: bool, after: int = 0) -> int:
             display.event(event)
 
         try:
-            ended = client.jobs.wait(job, on_event=on_event, after=after, heartbeats=True)
+            return client.jobs.wait(job, on_event=on_event, after=after, heartbeats=True)
         except KeyboardInterrupt:
-            ended = None
-    if ended is None:
-        output.note(f"{job.name} goes on. Watch it: sparring jobs watch {job.name}")
-        output.note(f"Stop it: sparring jobs cancel {job.name}")
-        return INTERRUPTED
-    show(ended, as_json=as_json)
-    return exit_code(ended)
+            pass
+    output.note(f"{job.name} goes on. Watch it: sparring jobs watch {job.name}")
+    output.note(f"Stop it: sparring jobs cancel {job.name}")
+    return None
 
 
 def exit_code(ended: Job) -> int:

@@ -40,6 +40,13 @@ def epsilon(radius: float, norm: Norm.ValueType) -> str:
     return f"{radius:.4g}" if is_short or abs(grey_levels - round(grey_levels)) > 1e-6 else f"{round(grey_levels)}/255"
 
 
+def radius(distance: float, norm: str) -> str:
+    """A radius whose norm is a text such as "linf": `0.3 (L-infinity)`, `8/255 (L-infinity)`, `1.5 (L2)`."""
+    number = Norm.Value(f"NORM_{norm.upper()}")
+    said = epsilon(distance, number)
+    return said if number in _NORMS else f"{said} (L-infinity)"
+
+
 def size(count: float) -> str:
     """A number of bytes: `1.4 MiB`."""
     for unit in ("B", "KiB", "MiB"):

@@ -61,9 +61,7 @@ def _check_fit(request: jobs_pb2.CreateJobRequest, found: References) -> Iterato
 
 
 def _check_training(spec: jobs_pb2.TrainingSpec, found: References) -> Iterator[Violation]:
-    """Check what only a training has: the id of its model, where it starts, and its normalisation."""
-    if found.id_taken:
-        yield Violation("training.model_id", f"there is a model {spec.model_id!r} already; choose another id")
+    """Check what only a training has: where it starts, and its normalisation."""
     model = found.models.get(spec.initial_model)
     yield from _check_component(spec, model, found.datasets.get(spec.data.dataset))
     if model is not None and spec.architecture and spec.architecture != model.signature.architecture:
@@ -83,6 +81,12 @@ def _check_training(spec: jobs_pb2.TrainingSpec, found: References) -> Iterator[
     if dataset is not None and dataset.input_shape:
         yield from check_channels(spec.mean, spec.std, dataset.input_shape[0], "training")
         yield from fitting.check_samples(spec, dataset)
+
+
+def check_name(spec: jobs_pb2.TrainingSpec, found: References) -> Iterator[Violation]:
+    """Check that the id is free under which a training would register its model."""
+    if found.id_taken:
+        yield Violation("training.model_id", f"there is a model {spec.model_id!r} already; choose another id")
 
 
 def _check_component(

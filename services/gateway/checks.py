@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from sparring.v1 import datasets_pb2, jobs_pb2
 
 from services.errors import Violation
-from services.gateway import fitting, poisoning, watching
+from services.gateway import fitting, poisoning, suites, watching
 from services.gateway.check_attacks import check_attack, check_curve, check_method
 from services.gateway.check_signature import check_architecture, check_finite_normalisation, check_network
 from services.gateway.estimate_training import static_architectures
 from services.gateway.names import ID_RULE, bare, is_id, is_uuid, shown
 from services.gateway.ranges import check_parameters, or_default
+from services.gateway.suites import MAX_ATTACKS, MAX_CURVES
 
 MAX_DISPLAY_NAME = 200
 MAX_MODELS = 16
-MAX_ATTACKS = 32
-MAX_CURVES = 4
+MAX_AFTER = 16
 
 
 def check_request(request: jobs_pb2.CreateJobRequest, *, max_samples: int) -> Iterator[Violation]:
@@ -26,6 +26,10 @@ def check_request(request: jobs_pb2.CreateJobRequest, *, max_samples: int) -> It
         yield Violation("request_id", f"must be a UUID, not {shown(request.request_id)}")
     yield from check_display_name(request.display_name, "display_name")
     yield from check_parameters(request.limits, "limits")
+    yield from _check_length(len(request.after), 0, MAX_AFTER, "after")
+    for index, name in enumerate(request.after):
+        if not name.startswith("jobs/") or bare(name, "jobs") is None:
+            yield Violation(f"after[{index}]", f"must be `jobs/{{job}}` ({ID_RULE}), not {shown(name)}")
     kind = request.WhichOneof("spec")
     if kind == "attack":
         yield from _check_attack_spec(request.attack, max_samples)
@@ -83,6 +87,7 @@ def _check_evaluation_spec(spec: jobs_pb2.EvaluationSpec, max_samples: int) -> I
         yield from check_attack(attack, f"evaluation.attacks[{index}]")
     for index, curve in enumerate(spec.curves):
         yield from check_curve(curve, f"evaluation.curves[{index}]")
+    yield from suites.check(spec)
     yield from check_parameters(spec.execution, "evaluation.execution")
 
 

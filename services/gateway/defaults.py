@@ -132,7 +132,7 @@ RULES: Mapping[str, Rule] = {
 }
 
 # Rules over other parts of the job: `plan` has the first two, the training's epochs are the third, then come one of
-# `fitting` and two of `watching`.
+# `fitting`, two of `watching` and three of `suites`.
 COMPUTED = frozenset(
     {
         "by architecture and input size, at most 256",
@@ -141,6 +141,9 @@ COMPUTED = frozenset(
         "5 for rbf_svm, else 0.1",
         "the defense's epsilon, else 0.3",
         "0.2 for fgsm_rs, else 0",
+        "by the number of shards",
+        "by the level of the suite",
+        "that of the suite",
     }
 )
 

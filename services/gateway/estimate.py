@@ -29,6 +29,7 @@ an input, T the targets, at most K - 1.
                                  generations offspring
         plugin                   3 for each of its `steps`, 1 for each of its `queries`; 300 where it has neither
     a curve                      its attack once for each epsilon
+    probes of a suite            see `suites`
     training                     see `estimate_training`, and `fitting` for what is fitted
     poisoning                    see `poisoning`
     watching a training          see `watching`
@@ -44,7 +45,7 @@ from typing import Any
 
 from sparring.v1 import attacks_pb2, jobs_pb2, models_pb2
 
-from services.gateway import catalog, components, fitting, poisoning, watching
+from services.gateway import catalog, components, fitting, poisoning, suites, watching
 from services.gateway.estimate_training import FORWARD, GRADIENT, beside, training_passes
 
 # Looks along the way back, rather more than it takes.
@@ -71,7 +72,7 @@ def giga_ops(job: jobs_pb2.Job) -> float:
             return _measured(job.resolution, [job.attack.attack])
         case "evaluation":
             curves = [curve.attack for curve in job.evaluation.curves for _ in curve.epsilons]
-            return _measured(job.resolution, [*job.evaluation.attacks, *curves])
+            return _measured(job.resolution, [*job.evaluation.attacks, *curves]) + suites.giga_ops(job)
         case "training":
             return _trained(job)
         case "poisoning":
@@ -191,26 +192,28 @@ def _measured(resolution: jobs_pb2.Resolution, attacks: Sequence[attacks_pb2.Att
 
 def _trained(job: jobs_pb2.Job) -> float:
     spec, data = job.training, job.resolution.data
-    made = _made(job)
+    signature = made(job)
     if fitting.fitted(spec):
-        one = components.giga_ops(made)
+        one = components.giga_ops(signature)
         return fitting.giga_ops(job, one) + job.resolution.evaluation_data.count * FORWARD * one
     # A defense asks the networks inside its own component one by one; any other asks the whole of an initial model.
     whole = bool(job.resolution.models) and components.of_defense(spec.defense) is None
-    one = components.giga_ops(made) if whole else _one(spec.architecture, data.input_shape)
+    one = components.giga_ops(signature) if whole else _one(spec.architecture, data.input_shape)
     epochs = spec.optimization.epochs
     learned = data.count - int(data.count * spec.validation.held_out)
     passes = learned * training_passes(spec.defense, epochs)
     others = beside(spec.defense, epochs).items()
     elsewhere = sum(learned * count * _one(name, data.input_shape) for name, count in others)
     # Two pictures go through an autoencoder in front in each of its steps.
-    drawn = 2 * GRADIENT * learned * spec.defense.autoencoder.autoencoder_epochs * components.drawing_giga_ops(made)
+    drawn = (
+        2 * GRADIENT * learned * spec.defense.autoencoder.autoencoder_epochs * components.drawing_giga_ops(signature)
+    )
     looked_at = job.resolution.evaluation_data.count * FORWARD + watching.passes(spec, data.count)
-    return one * passes + elsewhere + drawn + looked_at * components.giga_ops(made)
+    return one * passes + elsewhere + drawn + looked_at * components.giga_ops(signature)
 
 
-def _made(job: jobs_pb2.Job) -> models_pb2.ModelSignature:
-    """Return what a training makes."""
+def made(job: jobs_pb2.Job) -> models_pb2.ModelSignature:
+    """Return what the model of a resolved training is; the worker registers it with the same signature."""
     if job.resolution.models:
         return job.resolution.models[0].signature
     data = job.resolution.data
@@ -218,6 +221,8 @@ def _made(job: jobs_pb2.Job) -> models_pb2.ModelSignature:
         architecture=job.training.architecture,
         input_shape=data.input_shape,
         classes=data.classes,
+        mean=job.training.mean,
+        std=job.training.std,
         component=components.of_defense(job.training.defense),
     )
 

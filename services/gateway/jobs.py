@@ -14,8 +14,8 @@ from typing_extensions import override
 
 from services.artifacts.store import AsyncArtifactStore
 from services.errors import InvalidArgument, NotFound, SparringError, Violation
-from services.gateway import filters, render
-from services.gateway.check_references import check_references, check_weights
+from services.gateway import filters, render, reuse, upcoming
+from services.gateway.check_references import check_name, check_references, check_weights
 from services.gateway.checks import check_request
 from services.gateway.finished import finished_units
 from services.gateway.identity import current
@@ -54,16 +54,25 @@ class Jobs(jobs_pb2_grpc.JobServiceServicer):
         self._pager = pager
         self._max_samples = max_samples
         self._max_artifact_bytes = max_artifact_bytes
+        # Reads every source file, once, rather than while a client waits.
+        reuse.code()
 
     @override
     async def CreateJob(self, request: jobs_pb2.CreateJobRequest, context: Context) -> jobs_pb2.Job:
         tenant = current().tenant
         identifier = job_id(tenant, request)
         try:
-            job = resolve(request, await self._checked(tenant, request))
+            found, violations = await self._checked(tenant, request)
+            job = resolve(request, found)
+            new = _new(tenant, identifier, request, job)
+            same = await self._same(new) if request.reuse else None
+            if same is None and violations:
+                raise InvalidArgument(violations)
             if request.validate_only:
                 return job
-            record, position = await self._store.submit_and_place(_new(tenant, identifier, request, job))
+            if same is not None:
+                return await self._shown(same)
+            record, position = await self._store.submit_and_place(new)
         except SparringError:
             # What a repeated request names may be gone by now; the first answer still stands.
             earlier = await self._earlier(tenant, identifier, request)
@@ -122,20 +131,33 @@ class Jobs(jobs_pb2_grpc.JobServiceServicer):
         await self._store.delete(current().tenant, required_id(request.name, "jobs"), request.etag)
         return jobs_pb2.DeleteJobResponse()
 
-    async def _checked(self, tenant: str, request: jobs_pb2.CreateJobRequest) -> References:
-        """Return what the request's names stand for, or raise everything that is wrong with it at once."""
+    async def _checked(self, tenant: str, request: jobs_pb2.CreateJobRequest) -> tuple[References, list[Violation]]:
+        """Return what the request's names stand for, or raise everything that is wrong with it at once.
+
+        What is wrong only where a job has to be made is returned: the id of its model is taken, perhaps by the very
+        training that `reuse` finds.
+        """
         found = await look_up(request, self._registry, tenant)
         violations = [
             *check_request(request, max_samples=self._max_samples),
             *check_references(request, found, max_samples=self._max_samples),
             *check_weights(request, found, max_bytes=self._max_artifact_bytes),
         ]
-        if violations:
+        taken = list(check_name(request.training, found))
+        if violations or (taken and not request.reuse):
+            violations += taken
             absent = [Violation(path, problem.message) for path, problem in found.missing.items()]
             raise InvalidArgument([*violations, *absent])
         for problem in found.missing.values():
             raise problem
-        return found
+        return found, taken
+
+    async def _same(self, new: NewJob) -> JobRecord | None:
+        """Return the job that a request for reuse need not make."""
+        record = await self._store.same(new)
+        if record is None or record.id == new.id or await reuse.still_there(self._artifacts, record):
+            return record
+        return None
 
     async def _earlier(self, tenant: str, identifier: str, request: jobs_pb2.CreateJobRequest) -> JobRecord | None:
         """Return the job that this very request made before, if it did."""
@@ -155,6 +177,7 @@ class Jobs(jobs_pb2_grpc.JobServiceServicer):
 
 def _new(tenant: str, identifier: str, request: jobs_pb2.CreateJobRequest, job: jobs_pb2.Job) -> NewJob:
     """Return a resolved job as the store takes it."""
+    rest, models = upcoming.split(job)
     return NewJob(
         id=identifier,
         tenant=tenant,
@@ -168,6 +191,12 @@ def _new(tenant: str, identifier: str, request: jobs_pb2.CreateJobRequest, job: 
         deadline_ms=round(job.limits.deadline_seconds * 1000),
         queue_ms=round(job.limits.queue_seconds * 1000),
         giga_ops=job.resolution.giga_ops,
+        after=tuple(name.removeprefix("jobs/") for name in job.after),
+        rest=rest,
+        models=models,
+        makes=job.training.model_id,
+        content=reuse.content(job),
+        pins=upcoming.pins(job),
     )
 
 

@@ -12,6 +12,7 @@ from sparring.v1 import datasets_pb2, jobs_pb2, models_pb2
 from services.errors import FailedPrecondition, NotFound
 from services.gateway.names import bare, is_id
 from services.gateway.registry import Registry, ready
+from services.jobs.states import TERMINAL, State
 
 Resource = TypeVar("Resource", models_pb2.Model, datasets_pb2.Dataset)
 Problem = NotFound | FailedPrecondition
@@ -29,6 +30,8 @@ class References:
     missing: Mapping[str, Problem] = field(default_factory=dict)
     # Another model has the training's `model_id`.
     id_taken: bool = False
+    # Ids of the jobs that the request asks to come after, each once.
+    after: tuple[str, ...] = ()
 
 
 def models_of(request: jobs_pb2.CreateJobRequest) -> dict[str, str]:
@@ -74,9 +77,16 @@ async def look_up(request: jobs_pb2.CreateJobRequest, registry: Registry, tenant
             searches.append(
                 _keep(registry.dataset(tenant, identifier), selection.dataset, f"{path}.dataset", datasets, missing)
             )
+    after = [bare(name, "jobs") for name in request.after]
+    searches += [
+        _keep_job(registry, tenant, job_id, f"after[{index}]", missing)
+        for index, job_id in enumerate(after)
+        if job_id is not None
+    ]
     await asyncio.gather(*searches)
     taken = await _taken(request.training.model_id, registry, tenant)
-    return References(models=models, datasets=datasets, missing=missing, id_taken=taken)
+    named = tuple(dict.fromkeys(job_id for job_id in after if job_id is not None))
+    return References(models=models, datasets=datasets, missing=missing, id_taken=taken, after=named)
 
 
 async def _keep(
@@ -91,6 +101,18 @@ async def _keep(
         problem = error
     if problem is not None:
         missing[path] = problem
+
+
+async def _keep_job(registry: Registry, tenant: str, job_id: str, path: str, missing: dict[str, Problem]) -> None:
+    """Say why nothing can come after a job: it is not there, or it has ended without success."""
+    try:
+        record = await registry.store.get(tenant, job_id)
+    except NotFound as error:
+        missing[path] = error
+        return
+    if record.state in TERMINAL - {State.SUCCEEDED}:
+        message = f"jobs/{job_id} is {record.state.name}, so nothing can come after it; retry it first"
+        missing[path] = FailedPrecondition(message, reason="DEPENDENCY_FAILED")
 
 
 async def _taken(model_id: str, registry: Registry, tenant: str) -> bool:

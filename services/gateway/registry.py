@@ -9,7 +9,7 @@ from google.rpc import code_pb2, status_pb2
 from sparring.v1 import datasets_pb2, models_pb2
 
 from services.errors import FailedPrecondition, NotFound
-from services.gateway import catalog, render
+from services.gateway import catalog, render, upcoming
 from services.gateway.names import did_you_mean
 from services.jobs.record import JobRecord
 from services.jobs.states import TERMINAL, State
@@ -30,17 +30,34 @@ class Registry:
         return await self.checked(tenant, models_pb2.Model.FromString(record))
 
     async def model_named(self, tenant: str, name: str) -> models_pb2.Model:
-        """Return the model that a spec names: `models/{model}`, a bare id, or the training that made it."""
-        if not name.startswith("jobs/"):
-            return await self.model(tenant, name.removeprefix("models/"))
-        record = await self.store.get(tenant, name.removeprefix("jobs/"))
+        """Return the model that a spec names: `models/{model}`, a bare id, or a training, by its job or its `model_id`.
+
+        That of a training under way has no weights yet, and the name of its job.
+        """
+        if name.startswith("jobs/"):
+            return await self._of_training(tenant, await self.store.get(tenant, name.removeprefix("jobs/")))
+        identifier = name.removeprefix("models/")
+        try:
+            return await self.model(tenant, identifier)
+        except NotFound:
+            training = await self.store.making(tenant, identifier)
+        if training is None:
+            # Its training may have ended between the two looks.
+            return await self.model(tenant, identifier)
+        return await self._of_training(tenant, await self.store.get(tenant, training))
+
+    async def _of_training(self, tenant: str, record: JobRecord) -> models_pb2.Model:
+        """Return the model that a job made, or is to make; FailedPrecondition where it never will."""
+        name = f"jobs/{record.id}"
         if record.kind != "training":
             raise FailedPrecondition(f"{name} is no training, so it made no model", reason="NOT_A_TRAINING")
-        if record.state is not State.SUCCEEDED:
+        if record.state is State.SUCCEEDED:
+            return await self.model(tenant, render.result(record).model.removeprefix("models/"))
+        if record.state in TERMINAL:
             raise FailedPrecondition(
-                f"{name} is {record.state.name}; it has a model once it is SUCCEEDED", reason="MODEL_NOT_READY"
+                f"{name} is {record.state.name} and made no model; retry it, then ask again", reason="MODEL_NOT_READY"
             )
-        return await self.model(tenant, render.result(record).model.removeprefix("models/"))
+        return upcoming.model(record)
 
     async def dataset(self, tenant: str, identifier: str) -> datasets_pb2.Dataset:
         """Return a built-in, a mounted or an uploaded dataset by its id, in this order; raises NotFound."""

@@ -73,6 +73,7 @@ def waiting(record: JobRecord, position: QueuePosition) -> jobs_pb2.Waiting:
         jobs_ahead=position.jobs_ahead,
         workers_listening=position.workers_listening,
         message=message,
+        jobs=[f"jobs/{job_id}" for job_id in position.awaited],
     )
 
 
@@ -85,6 +86,10 @@ def timestamp(time_ms: int) -> Timestamp:
 
 def _reason(lane: str, position: QueuePosition) -> tuple[jobs_pb2.Waiting.Reason.ValueType, str]:
     """Choose the cause that the client can do most about."""
+    if position.awaited:
+        *others, last = (f"jobs/{job_id}" for job_id in position.awaited)
+        names = f"{', '.join(others)} and {last}" if others else last
+        return jobs_pb2.Waiting.REASON_DEPENDENCY, f"it goes on once {names} has succeeded; see what that waits for"
     if position.workers_listening == 0:
         return (
             jobs_pb2.Waiting.REASON_NO_WORKER,

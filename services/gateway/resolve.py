@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from sparring.v1 import attacks_pb2, datasets_pb2, jobs_pb2, models_pb2
 
 from services.errors import InvalidArgument, Violation
-from services.gateway import catalog, components, estimate, fitting, plan, poisoning, watching
+from services.gateway import catalog, components, estimate, fitting, plan, poisoning, suites, upcoming, watching
 from services.gateway.defaults import fill
 from services.gateway.ranges import fields_of
 from services.gateway.references import References
@@ -36,6 +36,7 @@ def resolve(request: jobs_pb2.CreateJobRequest, found: References) -> jobs_pb2.J
                 # A curve keeps its steps at every radius, so its step size follows the rule for given steps.
                 _fill_attack(curve.attack, given=frozenset({"steps"}))
             _resolve_units(job, job.evaluation.models, job.evaluation, found, "evaluation")
+            suites.expand(job, _fill_attack)
         case "training":
             job.training.CopyFrom(request.training)
             _resolve_training(job, found)
@@ -44,6 +45,7 @@ def resolve(request: jobs_pb2.CreateJobRequest, found: References) -> jobs_pb2.J
             poisoning.resolve(job, found.datasets)
     if request.HasField("limits"):
         job.limits.CopyFrom(request.limits)
+    job.after.extend(f"jobs/{name}" for name in dict.fromkeys([*found.after, *upcoming.trainings(job)]))
     job.resolution.giga_ops = estimate.giga_ops(job)
     return job
 

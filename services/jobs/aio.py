@@ -83,6 +83,12 @@ class AsyncJobStore:
                 submitted, placed = unless_error(await pipeline.execute(raise_on_error=False))
         return submit.parse(submitted), position.parse(placed)
 
+    async def same(self, job: NewJob) -> JobRecord | None:
+        return await self._run(calls.same(job))
+
+    async def making(self, tenant: str, model_id: str) -> str | None:
+        return await self._run(calls.making(tenant, model_id))
+
     async def _admit(self) -> None:
         """Refuse new work where the store is too full for it; asks at most once a second."""
         if self._gauge.due():

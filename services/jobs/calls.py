@@ -50,15 +50,50 @@ def submit(job: NewJob, registration: Registration | None, artifact_ttl_ms: int)
     def parse(reply: Sequence[Any]) -> JobRecord:
         check_quota(job.tenant, reply)
         if reply[0] == b"REUSED":
-            field = Violation("request_id", f"{job.request_id!r} came before with another request; make a new one")
-            raise InvalidArgument([field], reason="REQUEST_ID_REUSED")
+            raise _reused(job)
         if reply[0] == b"TAKEN":
             raise AlreadyExists(f"the name {reply[1].decode()!r} is taken; choose another one")
+        if reply[0] == b"ABSENT":
+            raise _no_job(reply[1].decode())
+        _check_blocked(reply)
         return parsing.job(reply[1])
 
     what = (job.id, job.tenant, job.kind, job.lane, job.spec, job.spec_hash)
     how = (job.request_id, job.units, job.display_name, job.deadline_ms, job.queue_ms, mega_ops(job.giga_ops))
-    return function("submit", *what, *how, *registration_fields(registration, artifact_ttl_ms), parse=parse)
+    waits = (job.makes, job.content, job.pins, " ".join(job.after), len(job.models), job.rest)
+    models = [part for model in job.models for part in (model.message, model.made_by, model.pin)]
+    record = registration_fields(registration, artifact_ttl_ms)
+    return function("submit", *what, *how, *waits, *models, *record, parse=parse)
+
+
+def same(job: NewJob) -> Call[JobRecord | None]:
+    def parse(reply: Sequence[Any]) -> JobRecord | None:
+        if reply[0] == b"REUSED":
+            raise _reused(job)
+        return parsing.job(reply[1]) if reply[0] == b"OK" else None
+
+    arguments = (job.id, job.tenant, job.request_id, job.spec_hash, job.content, job.pins)
+    return function("same", *arguments, parse=parse, reads=True)
+
+
+def making(tenant: str, model_id: str) -> Call[str | None]:
+    command = ("ZRANGE", key(f"making:{tenant}:{model_id}"), 0, 0)
+    return Call(command, lambda reply: str(reply[0].decode()) if reply else None)
+
+
+def _reused(job: NewJob) -> InvalidArgument:
+    field = Violation("request_id", f"{job.request_id!r} came before with another request; make a new one")
+    return InvalidArgument([field], reason="REQUEST_ID_REUSED")
+
+
+def _check_blocked(reply: Sequence[Any]) -> None:
+    if reply[0] == b"BLOCKED":
+        state = State(reply[2])
+        said = "left no model" if state is State.SUCCEEDED else f"is {state.name}; retry that one first"
+        name = f"jobs/{reply[1].decode()}"
+        raise FailedPrecondition(
+            f"{name}, which the job would wait for, {said}", reason="DEPENDENCY_FAILED", metadata={"job": name}
+        )
 
 
 def mega_ops(giga_ops: float) -> int:
@@ -127,6 +162,10 @@ def _changed(tenant: str, job_id: str, verb: str) -> Callable[[Any], JobRecord]:
     def parse(reply: Sequence[Any]) -> JobRecord:
         check_quota(tenant, reply)
         _check_asked(job_id, verb, reply)
+        _check_blocked(reply)
+        if reply[0] == b"ABSENT":
+            message = f"jobs/{reply[1].decode()}, which job {job_id} waits for, is gone; ask for a new job"
+            raise FailedPrecondition(message, reason="DEPENDENCY_GONE")
         return parsing.job(reply[1])
 
     return parse
@@ -139,6 +178,9 @@ def _check_asked(job_id: str, verb: str, reply: Sequence[Any]) -> None:
         raise Aborted(f"job {job_id} has changed since it was read; read it again (etag {reply[1].decode()})")
     if reply[0] == b"STATE":
         raise FailedPrecondition(f"job {job_id} is {State(reply[1]).name} and can't be {verb}")
+    if reply[0] == b"AWAITED":
+        message = f"jobs/{reply[1].decode()} waits for job {job_id}; wait until it runs, or cancel it"
+        raise FailedPrecondition(message, reason="AWAITED")
 
 
 def _no_job(job_id: str) -> NotFound:
@@ -162,6 +204,11 @@ def position(job_id: str) -> Call[QueuePosition]:
     return function(
         "position",
         job_id,
-        parse=lambda reply: QueuePosition(jobs_ahead=reply[0], workers_listening=reply[1], recovering=bool(reply[2])),
+        parse=lambda reply: QueuePosition(
+            jobs_ahead=reply[0],
+            workers_listening=reply[1],
+            recovering=bool(reply[2]),
+            awaited=tuple(name.decode() for name in reply[3]),
+        ),
         reads=True,
     )

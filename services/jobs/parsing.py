@@ -74,13 +74,27 @@ def overdue_status(*, limit: Literal["deadline", "queue"], limit_ms: int) -> byt
         message = f"the job had not ended {seconds} s after it was accepted, its {field}; "
     else:
         reason, field = "QUEUE_TIME_EXCEEDED", "limits.queue_seconds"
-        message = f"no worker had taken the job {seconds} s after it was accepted, its {field}; "
+        message = f"no worker had taken the job {seconds} s after it could be taken, its {field}; "
     advice = f"retry it, which keeps its finished units and begins its limits anew, or ask again with a larger {field}"
     return _status(code_pb2.DEADLINE_EXCEEDED, message + advice, reason, {"limit": field, "seconds": seconds})
 
 
+def dependency_status(*, job: str, state: int, root: str, root_state: int) -> bytes:
+    """The google.rpc.Status of a job that came after `job`, which ended so; `root` is where that began."""
+    ended = "succeeded but left no model" if state == State.SUCCEEDED else f"ended {State(state).name}"
+    began = "" if root == job else f" because jobs/{root} ended {State(root_state).name}"
+    first = "ask for both again" if state == State.SUCCEEDED else f"retry jobs/{root}, then those after it in turn"
+    message = f"jobs/{job}, which this job waited for, {ended}{began}; {first}"
+    metadata = {"job": f"jobs/{job}", "state": State(state).name, "root": f"jobs/{root}"}
+    return _status(code_pb2.FAILED_PRECONDITION, message, "DEPENDENCY_FAILED", metadata)
+
+
 # Fields of a job and of its last event that the functions write, and the error that each of them stands for.
-_STATUSES: dict[str, Callable[..., bytes]] = {"lost": quarantine_status, "overdue": overdue_status}
+_STATUSES: dict[str, Callable[..., bytes]] = {
+    "lost": quarantine_status,
+    "overdue": overdue_status,
+    "blocked": dependency_status,
+}
 
 
 def _status(code: int, message: str, reason: str, metadata: Mapping[str, str]) -> bytes:

@@ -24,13 +24,31 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelPart:
+    """A model of a job that waits for trainings: a serialized ResolvedModel, whole or to be completed at the wake-up.
+
+    `made_by` is the id of the training that is to make it; then `message` lacks name and digest. `pin` is `NAME=DIGEST`
+    of one that is whole.
+    """
+
+    message: bytes
+    made_by: str = ""
+    pin: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class NewJob:
     """A job to accept. `id` is made by the caller, so that a repeated submit is the same submit.
 
     Units 0 to `units` - 1 are handed out first, the closing unit (number `units`) once all of them are committed.
     `request_id` may be empty; `spec_hash` says whether two submits ask for the same. `deadline_ms` is the longest from
-    acceptance to the end, `queue_ms` the longest until its first unit is taken; 0 for no limit. `giga_ops` is what the
-    tenant's quota of compute is charged until the job ends.
+    acceptance to the end, `queue_ms` the longest that it may be ready before its first unit is taken; 0 for no limit.
+    `giga_ops` is what the tenant's quota of compute is charged until the job ends.
+
+    Workers see it once the jobs in `after` have succeeded. Where trainings among these make some of its models, `rest`
+    is the spec without any model, and `models` are all of them; the functions put the two together then. `makes` is the
+    id that a training asks for its model. `content` is a digest of what is computed, "" for what is never the same,
+    `pins` its models, `NAME=DIGEST` with blanks between them.
     """
 
     id: str
@@ -45,6 +63,12 @@ class NewJob:
     deadline_ms: int = 0
     queue_ms: int = 0
     giga_ops: float = 0.0
+    after: tuple[str, ...] = ()
+    rest: bytes = b""
+    models: tuple[ModelPart, ...] = ()
+    makes: str = ""
+    content: str = ""
+    pins: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,11 +214,15 @@ class Registration:
 
 @dataclass(frozen=True, kw_only=True)
 class QueuePosition:
-    """Why a queued job waits: its tenant's jobs before it, who could take it, whether a worker of it was lost."""
+    """Why a queued job waits: its tenant's jobs before it, who could take it, whether a worker of it was lost.
+
+    `awaited`: ids of the jobs that have to succeed before anybody may take it.
+    """
 
     jobs_ahead: int
     workers_listening: int
     recovering: bool
+    awaited: tuple[str, ...] = ()
 
 
 class Page(list[T]):

@@ -3,7 +3,7 @@
 QUEUED -> RUNNING -> SUCCEEDED | FAILED | QUARANTINED
 RUNNING -> QUEUED            every unit that ran was given back or lost
 QUEUED -> CANCELLED          nothing of it ran
-QUEUED -> FAILED             it waited, or took, longer than it may
+QUEUED -> FAILED             it waited, or took, longer than it may, or a job that it waited for did not succeed
 RUNNING -> CANCELLING -> CANCELLED
 FAILED | CANCELLED | QUARANTINED -> QUEUED      RetryJob
 """

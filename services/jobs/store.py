@@ -41,6 +41,7 @@ class JobStore(Upkeep):
         `registration` is written with it, owned by it. InvalidArgument REQUEST_ID_REUSED: the request id came with
         another spec_hash in the last 24 h. AlreadyExists: the job's or the registration's name is taken.
         ResourceExhausted: the store is too full for new work. QuotaExceeded: the tenant may not have one more.
+        NotFound: a job of `after`. FailedPrecondition DEPENDENCY_FAILED: one of these did not succeed.
         """
         self._admit()
         return self._run(calls.submit(job, registration, self._artifact_ttl_ms))
@@ -54,6 +55,17 @@ class JobStore(Upkeep):
             pipeline.execute_command(*position.command)  # type: ignore[no-untyped-call]
             submitted, placed = unless_error(pipeline.execute(raise_on_error=False))
         return submit.parse(submitted), position.parse(placed)
+
+    def same(self, job: NewJob) -> JobRecord | None:
+        """The job of this very request, or the last one of the same content and models that succeeded, if any.
+
+        InvalidArgument REQUEST_ID_REUSED, as for `submit`.
+        """
+        return self._run(calls.same(job))
+
+    def making(self, tenant: str, model_id: str) -> str | None:
+        """The first training that has not ended and asks for this id for its model; None where there is none."""
+        return self._run(calls.making(tenant, model_id))
 
     def _admit(self) -> None:
         """Refuse new work where the store is too full for it; asks at most once a second."""
@@ -100,12 +112,13 @@ class JobStore(Upkeep):
     def retry(self, tenant: str, job_id: str) -> JobRecord:
         """Queue a failed, cancelled or quarantined job again; committed units are kept.
 
-        Its limits begin anew. NotFound; FailedPrecondition: it has not ended, or it succeeded; QuotaExceeded.
+        Its limits begin anew. NotFound; FailedPrecondition: it has not ended, or it succeeded, or a job that it waits
+        for did not succeed (DEPENDENCY_FAILED) or is gone (DEPENDENCY_GONE); QuotaExceeded.
         """
         return self._run(calls.retry(tenant, job_id, uuid.uuid4().hex))
 
     def delete(self, tenant: str, job_id: str, etag: str = "") -> None:
-        """Forget an ended job. NotFound; FailedPrecondition: it has not ended; Aborted: the etag is old."""
+        """Forget an ended job. NotFound; FailedPrecondition: not ended, or AWAITED; Aborted: the etag is old."""
         self._run(calls.delete(tenant, job_id, etag, uuid.uuid4().hex))
 
     def unit_results(self, tenant: str, job_id: str) -> builtins.list[UnitResult]:

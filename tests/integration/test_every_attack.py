@@ -75,4 +75,11 @@ def test_a_query_attack_says_what_it_did_as_a_job_of_its_own(api, model) -> None
     )
     job = api.run(spec)
     assert job.result.rows[1].success_rate.value > 0.8
-    assert {artifact.role for artifact in job.result.artifacts} == {"adversarial", "report", "metrics", "manifest"}
+    assert {artifact.role for artifact in job.result.artifacts} == {
+        "adversarial",
+        "report",
+        "metrics",
+        "markdown",
+        "verdicts",
+        "manifest",
+    }

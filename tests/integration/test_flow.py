@@ -19,7 +19,8 @@ def test_a_training_makes_a_model_that_the_next_job_can_name(api) -> None:
     trained = api.run(api.training())
     assert trained.result.rows[0].attack == "clean"
     assert trained.result.rows[0].clean_accuracy.value > 0.8
-    assert {artifact.role for artifact in trained.result.artifacts} == {"report", "metrics", "weights", "manifest"}
+    roles = {artifact.role for artifact in trained.result.artifacts}
+    assert roles == {"report", "metrics", "markdown", "weights", "manifest"}
     assert trained.result.model == f"models/{trained.name.removeprefix('jobs/')}"
     known = api.models.GetModel(models_pb2.GetModelRequest(name=trained.result.model))
     assert known.state == models_pb2.Model.STATE_READY

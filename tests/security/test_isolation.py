@@ -140,6 +140,8 @@ RECIPES = {
                     models=[b.model], data=datasets_pb2.DataSelection(dataset="mnist10k", count=10)
                 )
             ),
+            jobs_pb2.CreateJobRequest(poisoning=poisoning().poisoning, after=names("jobs", b.queued)),
+            jobs_pb2.CreateJobRequest(poisoning=poisoning().poisoning, after=names("jobs", b.trained), reuse=True),
             poisoning(data=datasets_pb2.DataSelection(dataset=b.data, split="all")),
             poisoning(evaluation_data=datasets_pb2.DataSelection(dataset=b.data, split="all")),
         ],

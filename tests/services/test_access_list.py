@@ -16,7 +16,7 @@ import pytest
 from services.artifacts.store import ArtifactStore
 from services.connection import Redis, connect, translated
 from services.errors import Unavailable
-from services.jobs.record import Lease, NewJob, Quota, Registration, WorkerRecord
+from services.jobs.record import Lease, ModelPart, NewJob, Quota, Registration, WorkerRecord
 from services.jobs.store import JobStore
 from services.local import valkey
 from services.settings import StoreSettings
@@ -84,7 +84,11 @@ def test_a_job_goes_its_way_from_the_gateway_s_user_to_the_worker_s(
     bytes_ = ArtifactStore(worker)
     working.announce(WorkerRecord(id="w", lane="cpu", device_name="", unit=None, last_seen_ms=0), 15)
     asking.set_quota("default", Quota(max_queued_jobs=9))
-    asking.submit_and_place(new_job("first", request_id="r", deadline_ms=60_000))
+    training = {"kind": "training", "makes": "m", "content": "c" * 64, "pins": ""}
+    asking.submit_and_place(new_job("first", request_id="r", deadline_ms=60_000, **training))
+    part = ModelPart(message=b"", made_by="first")
+    asking.submit_and_place(new_job("waiting", after=("first",), rest=b"", models=(part,)))
+    assert asking.making("default", "m") == "first"
     lease = claimed(working, "one")
     working.metric(lease, "loss", 1.0, 1)
     working.renew(lease, "w", 15_000, progress={"fraction": 0.5, "message": "half"}, checkpoint=DIGEST)
@@ -102,6 +106,10 @@ def test_a_job_goes_its_way_from_the_gateway_s_user_to_the_worker_s(
     assert asking.get("default", "first").result == b"result"
     assert working.lookup("default", "model", "m") == b"record"
     assert asking.events("first", 0, 100)
+    same = asking.same(new_job("again", **training))
+    assert same is not None
+    assert same.id == "first"
+    assert claimed(working, "after the first").job_id == "waiting"
     asking.unregister("default", "model", "m")
     asking.delete("default", "first")
     assert denials(administrator) == []

@@ -9,8 +9,10 @@ inputs    what `summary` has to be told about models, data and attacks   (filled
 from __future__ import annotations
 
 from workers.evaluation.adversarial import AdversarialFile
+from workers.evaluation.checklist import ChecklistItem
 from workers.evaluation.course import Course, Look
-from workers.evaluation.inputs import DataInfo, Knowledge, ModelInfo, RunInfo, SummaryInput
+from workers.evaluation.inputs import Adaptive, DataInfo, Knowledge, ModelInfo, RunInfo, SuiteInfo, SummaryInput
+from workers.evaluation.probes.plan import ProbePlan
 from workers.evaluation.proof import Claim, examine
 from workers.evaluation.proportions import Proportion
 from workers.evaluation.rows import Row
@@ -19,7 +21,9 @@ from workers.evaluation.summary import Summary, summarize
 from workers.evaluation.worst import within
 
 __all__ = [
+    "Adaptive",
     "AdversarialFile",
+    "ChecklistItem",
     "Claim",
     "CleanPart",
     "Course",
@@ -27,11 +31,13 @@ __all__ = [
     "Knowledge",
     "Look",
     "ModelInfo",
+    "ProbePlan",
     "Proportion",
     "Row",
     "RunInfo",
     "Shard",
     "ShardRun",
+    "SuiteInfo",
     "Summary",
     "SummaryInput",
     "examine",

@@ -76,7 +76,7 @@ def _whole(given: SummaryInput) -> Iterator[Finding]:
             f"{' or '.join(map(words.count, sizes))} samples at once after out of memory at {halved[0]['from']}. Steps "
             "and noise are the same, but the last bit of a logit may depend on the number, and with it the bytes.",
         )
-    if given.runs:
+    if given.runs and not given.adaptive:
         yield Finding(
             "note",
             "Non-adaptive evaluation; upper bound on robustness. None of the attacks was designed against a model's "

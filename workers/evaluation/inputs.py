@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from workers.evaluation.checklist import ChecklistItem
 from workers.evaluation.course import Course
+from workers.evaluation.probes.plan import ProbePlan
 from workers.evaluation.shard import Shard
 
 Parameter = float | int | bool | str
@@ -90,6 +92,7 @@ class RunInfo:
     minimum: it looks for the shortest perturbation; epsilon is only the largest one that counts.
     curve: index of the epsilon curve that this run is a point of; None for a run of the table.
     paper, citation, formula: from the contract's `method` option.
+    stages: of an ensemble, the attacks of its stages in their order, as the field of `Attack` is named.
     """
 
     key: str
@@ -106,6 +109,7 @@ class RunInfo:
     formula: str = ""
     knowledge: Knowledge = "gradients"
     minimum: bool = False
+    stages: tuple[str, ...] = ()
 
     @property
     def no_limit(self) -> bool:
@@ -130,6 +134,29 @@ class RunInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SuiteInfo:
+    """Field by field `sparring.v1.Suite`: its level in lower case, its ball, and how many of the runs are its own."""
+
+    level: str
+    norm: str
+    epsilon: float
+    attacks: int
+    curves: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adaptive:
+    """Field by field `sparring.v1.Adaptive`: the client's words, perhaps none."""
+
+    adapted: str = ""
+    knowledge: str = ""
+
+    def __bool__(self) -> bool:
+        """Whether anything was adapted."""
+        return bool(self.adapted.strip())
+
+
+@dataclass(frozen=True, kw_only=True)
 class SummaryInput:
     """Everything that `summarize` needs.
 
@@ -142,6 +169,9 @@ class SummaryInput:
     provenance: what else the bytes depend on, e.g. {"torch": "2.13.0", "device": "cpu", "threads": "1"}.
     command: the shell command that repeats the job, or "".
     course: how a training went, where it was watched.
+    suite, probes: what the job was made of and what its shards were asked; None for a job without a suite.
+    adaptive: what was adapted to the defense, in the client's words.
+    checklist: the fourteen points, in their order; `summarize` fills it in before the page is made.
     """
 
     kind: Literal["attack", "evaluation", "training"]
@@ -156,3 +186,7 @@ class SummaryInput:
     provenance: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
     course: Course | None = None
+    suite: SuiteInfo | None = None
+    probes: ProbePlan | None = None
+    adaptive: Adaptive | None = None
+    checklist: Sequence[ChecklistItem] = ()

@@ -13,11 +13,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from workers.evaluation.inputs import ModelInfo, RunInfo
+from workers.evaluation.inputs import ModelInfo, RunInfo, SummaryInput
 from workers.evaluation.merge import ModelSamples
 from workers.evaluation.proof import KINDS
 from workers.evaluation.proportions import wilson
-from workers.evaluation.rows import CLEAN, WORST_CASE, Row
+from workers.evaluation.rows import CLEAN, QUANTILES, WORST_CASE, Row
 from workers.evaluation.shard import ShardRun
 from workers.evaluation.worst import Group, within, worst_groups, worst_run
 
@@ -26,12 +26,53 @@ def rows_of(model: ModelInfo, samples: ModelSamples, runs: Sequence[RunInfo]) ->
     """Return a model's rows: clean, the table's runs, the worst cases, then the points of the curves."""
     table = [run for run in runs if run.curve is None]
     curves = [run for run in runs if run.curve is not None]
+    first = broken_first(samples, table)
     return [
         _clean_row(model, samples),
-        *(_run_row(model, samples, run) for run in table),
+        *(replace(_run_row(model, samples, run), broken_first=first.get(run.key, 0)) for run in table),
         *(_worst_row(model, samples, group) for group in worst_groups(table)),
         *(_run_row(model, samples, run) for run in curves),
     ]
+
+
+def broken_first(samples: ModelSamples, table: Sequence[RunInfo]) -> dict[str, int]:
+    """Return what each untargeted attack adds to those before it in the table, by key, in its norm's largest ball.
+
+    That is the ball of the norm's last worst case; an attack that is alone in its norm adds all that it breaks.
+    """
+    found: dict[str, int] = {}
+    for norm in dict.fromkeys(run.norm for run in table if not run.targeted):
+        here = [run for run in table if run.norm == norm and not run.targeted]
+        limited = [run.epsilon for run in here if not run.no_limit]
+        largest = max(limited, default=max(run.epsilon for run in here))
+        seen = torch.zeros_like(samples.right)
+        for run in here:
+            turned = within(samples.runs[run.key], largest).success
+            found[run.key] = _count(turned & ~seen)
+            seen |= turned
+    return found
+
+
+def broken_by(given: SummaryInput, samples: ModelSamples) -> list[str | None]:
+    """Return for each sample what broke it first: "clean", or the key of a run of the table; None for nothing.
+
+    Attacks that look for the shortest perturbation count within the largest ball of their norm that another one has.
+    """
+    found: list[str | None] = [None if right else CLEAN for right in samples.right.tolist()]
+    table = [run for run in given.runs if run.curve is None and not run.targeted]
+    for run in table:
+        limits = [other.epsilon for other in table if other.norm == run.norm and not other.no_limit]
+        turned = within(samples.runs[run.key], max(limits, default=run.epsilon)).success
+        for row in turned.nonzero().squeeze(1).tolist():
+            found[row] = run.key if found[row] is None else found[row]
+    return found
+
+
+def _stages(info: RunInfo, run: ShardRun) -> tuple[tuple[str, int], ...]:
+    """Return what each stage of an ensemble broke; shards of before there were stages don't tell."""
+    if run.stage is None:
+        return ()
+    return tuple((name, _count(run.success & (run.stage == number))) for number, name in enumerate(info.stages))
 
 
 def _clean_row(model: ModelInfo, samples: ModelSamples) -> Row:
@@ -63,6 +104,7 @@ def _run_row(model: ModelInfo, samples: ModelSamples, info: RunInfo) -> Row:
         seconds=samples.seconds[info.key],
         curve=info.curve is not None,
         run=info.key,
+        stages=_stages(info, samples.runs[info.key]),
     )
 
 
@@ -101,6 +143,7 @@ def _row(model: ModelInfo, samples: ModelSamples, run: ShardRun, *, targeted: bo
         mean_distance=_mean(distance),
         median_distance=float(distance.quantile(0.5)) if len(distance) else 0.0,
         max_distance=float(distance.max()) if len(distance) else 0.0,
+        distance_quantiles=tuple(distance.quantile(torch.tensor(QUANTILES).double()).tolist()) if len(distance) else (),
         class_robust_accuracy=_by_class(robust, judged, label, model.classes),
         forwards=_count(run.forwards),
         backwards=_count(run.backwards),

@@ -13,6 +13,9 @@ CLEAN = "clean"
 WORST_CASE = "worst_case"
 """Name, in the place of an attack, of the worst of several, sample by sample."""
 
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+"""Of which distances are told."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -23,7 +26,8 @@ class Row:
     class_robust_accuracy: None for a class without samples. zero_gradient: share of the attacked samples on which
     the loss gradient was exactly zero. queries: forward passes of an attack that asks for nothing but scores or labels,
     0 for any other. violations_by_kind: `violations` taken apart, kinds of `proof.KINDS` without
-    any left out.
+    any left out. stages: (attack, samples that it broke first) of an ensemble. distance_quantiles: of the distances of
+    the samples that were turned, at `QUANTILES`; empty where there are none.
     Means over no samples are 0; `success_rate.count` tells.
     """
 
@@ -51,3 +55,6 @@ class Row:
     zero_gradient: float = 0.0
     queries: int = 0
     violations_by_kind: Mapping[str, int] = field(default_factory=dict)
+    broken_first: int = 0
+    stages: tuple[tuple[str, int], ...] = ()
+    distance_quantiles: tuple[float, ...] = ()

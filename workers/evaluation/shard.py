@@ -8,6 +8,9 @@ Layout, a safetensors file without metadata:
     clean/confidence   (N,) float32    probability of that prediction
     clean/x            (k, C, H, W) float32, the first k samples, kept for the pictures
     run/{key}/...      the fields of `ShardRun`, for each run; violations is (6,) int64 in the order of `proof.KINDS`
+    probe/{name}       (P,) what `probes` asked about the first P samples, in a job that has a suite
+    transfer/{number}  (P,) bool, turned by what was made for the job's model of that number, if that is another one
+    features/...       the fields of `Features`, of the first m samples; none where nothing is followed
 
 Seconds are not in it: they travel in the stats, which no digest covers.
 """
@@ -15,13 +18,14 @@ Seconds are not in it: they travel in the stats, which no digest covers.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from workers.evaluation.features import Features
 from workers.evaluation.proof import KINDS, NONE
 
 PICTURES = 8
@@ -35,8 +39,12 @@ _DTYPES = {
     "success": torch.bool,
     "attacked": torch.bool,
     "zero_gradient": torch.bool,
+    "before": torch.float32,
+    "after": torch.float32,
 }
-"""Dtype by field; every other is int64."""
+"""Dtype by field; every other is int64. Probes and transfers keep their own."""
+
+PROBE, TRANSFER = "probe", "transfer"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +70,9 @@ class ShardRun:
     norm. target (int64): -1 if none. forwards, backwards (int64): passes spent on the sample. zero_gradient (bool):
     the attack met a loss gradient of exactly zero. violations: samples that failed each of `proof.KINDS`.
     x_adv (m, C, H, W) float32: the first m samples, all N in an attack job; None for none.
+    stage (int64): number of the stage of an ensemble that broke the sample, 0 of any other attack, -1 for unbroken;
+    None in shards of before there were stages. again, rounded (int64): the prediction of another float32 forward in
+    another batch, and of one on the example rounded to grey levels; None where the job has no suite.
     """
 
     key: str
@@ -76,6 +87,9 @@ class ShardRun:
     zero_gradient: Tensor
     violations: tuple[int, ...] = NONE
     x_adv: Tensor | None = None
+    stage: Tensor | None = None
+    again: Tensor | None = None
+    rounded: Tensor | None = None
 
     def __post_init__(self) -> None:
         """Refuse keys that could not be read back."""
@@ -85,10 +99,13 @@ class ShardRun:
 
 @dataclass(frozen=True)
 class Shard:
-    """One unit's results."""
+    """One unit's results; `probes` by name and `transfers` by number of the other model, see the module's head."""
 
     clean: CleanPart
     runs: tuple[ShardRun, ...]
+    probes: Mapping[str, Tensor] = field(default_factory=dict)
+    transfers: Mapping[str, Tensor] = field(default_factory=dict)
+    features: Features | None = None
 
 
 def pack(shard: Shard) -> bytes:
@@ -98,6 +115,10 @@ def pack(shard: Shard) -> bytes:
         if f"run/{run.key}/prediction" in tensors:
             raise ValueError(f"two runs are called {run.key!r}")
         tensors |= _named(f"run/{run.key}", run, len(shard.clean))
+    tensors |= {f"{PROBE}/{name}": tensor.clone() for name, tensor in shard.probes.items()}
+    tensors |= {f"{TRANSFER}/{name}": tensor.clone() for name, tensor in shard.transfers.items()}
+    if shard.features is not None:
+        tensors |= {f"features/{name}": tensor.clone() for name, tensor in vars(shard.features).items()}
     return save_tensors(tensors)
 
 
@@ -107,14 +128,17 @@ def unpack(data: bytes) -> Shard:
     for name, tensor in load(data).items():
         part, _, field_name = name.rpartition("/")
         parts.setdefault(part, {})[field_name] = tensor
-    clean = CleanPart(**parts.pop("clean"))
-    return Shard(clean, tuple(_run(part.removeprefix("run/"), tensors) for part, tensors in sorted(parts.items())))
+    clean, probes, transfers = CleanPart(**parts.pop("clean")), parts.pop(PROBE, {}), parts.pop(TRANSFER, {})
+    features = Features(**parts.pop("features")) if "features" in parts else None
+    runs = tuple(_run(part.removeprefix("run/"), tensors) for part, tensors in sorted(parts.items()))
+    return Shard(clean, runs, probes, transfers, features)
 
 
 def lean(shard: Shard, pictures: int = PICTURES) -> Shard:
     """Return a shard with the first so many pictures of it only; the rest is a few numbers for each sample."""
     clean = replace(shard.clean, x=_first(shard.clean.x, pictures))
-    return Shard(clean, tuple(replace(run, x_adv=_first(run.x_adv, pictures)) for run in shard.runs))
+    runs = tuple(replace(run, x_adv=_first(run.x_adv, pictures)) for run in shard.runs)
+    return replace(shard, clean=clean, runs=runs)
 
 
 def _first(tensor: Tensor | None, count: int) -> Tensor | None:
@@ -143,7 +167,8 @@ def save_tensors(tensors: Mapping[str, Tensor]) -> bytes:
     """
     canonical = {}
     for name, tensor in tensors.items():
-        dtype = _DTYPES.get(name.rpartition("/")[2], torch.int64)
+        part, _, field_name = name.rpartition("/")
+        dtype = tensor.dtype if part in {PROBE, TRANSFER} else _DTYPES.get(field_name, torch.int64)
         canonical[name] = tensor.detach().to(device="cpu", dtype=dtype).contiguous()
     data: bytes = save(canonical)
     return data

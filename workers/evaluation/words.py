@@ -145,7 +145,12 @@ def unlimited(norm: str, epsilon: float) -> bool:
 def attack_name(run: RunInfo) -> str:
     """Return the short name that people use; a plug-in has its own."""
     own = run.parameters.get("name") if run.attack == "plugin" else None
-    return _ATTACKS.get(run.attack, run.attack) if own is None else f"{own} (plug-in)"
+    return method_name(run.attack) if own is None else f"{own} (plug-in)"
+
+
+def method_name(attack: str) -> str:
+    """Return the short name of an attack by its field in the contract."""
+    return _ATTACKS.get(attack, attack)
 
 
 def defense_name(defense: str) -> str:

@@ -20,7 +20,8 @@ from workers.engine.frozen import device_of, frozen
 from workers.engine.monitor import TrainingMonitor
 from workers.engine.train import Optimization, train
 from workers.failures import Rejected
-from workers.models import Classifier, Signature, build
+from workers.models import Classifier, Signature, build, penultimate
+from workers.models.penultimate import features_of
 from workers.poisoning.machine import Kernel, classifier, fit_machine, signs
 
 # Architectures that minimise a hinge loss.
@@ -167,22 +168,13 @@ def features(model: Classifier, data: Dataset) -> Tensor:
 
 def feature_pass(model: Classifier, x: Tensor) -> Tensor:
     """One pass to the features (N, F) of x (N, C, H, W), with a graph where x has one."""
-    seen: list[Tensor] = []
-    layer = last_layer(model)
-    handle = layer.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    try:
-        model(x)
-    finally:
-        handle.remove()
-    return seen[-1]
+    return features_of(model, last_layer(model), x)
 
 
 def last_layer(model: Classifier) -> nn.Linear:
     """The layer that gives the scores; raises Rejected for an architecture that ends otherwise."""
-    layers = [module for module in model.network.modules() if not list(module.children())]
-    layer = layers[-1] if layers else None
-    fits = isinstance(layer, nn.Linear) and layer.bias is not None and layer.out_features == model.signature.classes
-    if not isinstance(layer, nn.Linear) or not fits:
+    layer = penultimate.last_layer(model)
+    if layer is None:
         message = f"a {model.signature.architecture} does not end with a linear layer over features; take another one"
         raise Rejected("NO_LAST_LAYER", message)
     return layer

@@ -8,9 +8,12 @@ from dataclasses import asdict, dataclass, field
 
 from workers.evaluation import DataInfo, Proportion, words
 from workers.evaluation.inputs import Parameter
-from workers.evaluation.page.charts import Axis, Chart, Line, draw, legend, ticks_to
+from workers.evaluation.page import telling
+from workers.evaluation.page.canvas import Plot
+from workers.evaluation.page.lines import Axis, Line, line_plot, ticks_to
 from workers.evaluation.page.pictures import class_name, png
 from workers.evaluation.page.render import COARSE, environment
+from workers.evaluation.papers import used
 from workers.poisoning.measure import Measurement, Sanitizer
 from workers.poisoning.rows import PoisoningRow, rows_of
 
@@ -101,10 +104,11 @@ def _page(given: PoisoningInput, rows: Sequence[PoisoningRow], warnings: Sequenc
         subject=subject,
         rows=rows,
         warnings=warnings,
-        charts=_charts(given, rows),
+        plots=_plots(given, rows),
         sanitized=SANITIZERS.get(given.sanitizer, ""),
         fires=FIRES.get(given.poison, ""),
-        papers=[(given.paper, given.citation)] if given.paper else [],
+        papers=used([(given.paper, given.citation), telling.WILSON]),
+        verify=telling.verify(given.job),
         tables=[],
         attacks=[],
         samples=samples,
@@ -115,34 +119,33 @@ def _page(given: PoisoningInput, rows: Sequence[PoisoningRow], warnings: Sequenc
     )
 
 
-def _charts(given: PoisoningInput, rows: Sequence[PoisoningRow]) -> list[Chart]:
+def _plots(given: PoisoningInput, rows: Sequence[PoisoningRow]) -> list[Plot]:
     """Error against the poisoned fraction, and how often the poison fires where it does something of its own."""
-    charts = [_chart(given, rows, "error", "Error on clean samples", ("error", "sanitized_error"))]
+    plots = [_plot(given, rows, "error", "Error on clean samples", ("error", "sanitized_error"))]
     if any(row.trigger_rate is not None for row in rows):
         shares = ("trigger_rate", "sanitized_trigger_rate")
-        charts.append(_chart(given, rows, "rate", FIRES[given.poison].capitalize(), shares))
-    return charts
+        plots.append(_plot(given, rows, "rate", FIRES[given.poison].capitalize(), shares))
+    return plots
 
 
-def _chart(
-    given: PoisoningInput, rows: Sequence[PoisoningRow], what: str, caption: str, names: tuple[str, str]
-) -> Chart:
+def _plot(given: PoisoningInput, rows: Sequence[PoisoningRow], what: str, caption: str, names: tuple[str, str]) -> Plot:
     lines = []
     for place, (name, label) in enumerate(
         zip(names, ("nobody sanitises", SANITIZERS.get(given.sanitizer)), strict=True)
     ):
-        points = _points(rows, name)
-        if points and label is not None:
-            lines.append(Line(label, place, square=False, dash="", points=points, of="poisoned fraction"))
+        shares = _shares(rows, name)
+        if shares and label is not None:
+            points = tuple((fraction, share.value) for fraction, share in shares)
+            band = tuple((share.low, share.high) for _, share in shares)
+            lines.append(Line(label=label, series=place, points=points, band=band))
     top = max(given.fractions)
     axis_top = top if top > 0 else 0.1
     ticks = tuple((tick / 100, f"{tick:g} %") for tick in ticks_to(100 * axis_top))
-    axis = Axis(axis_top, ticks, "poisoned samples, in parts of the clean ones")
-    drawing = draw(lines, axis, subject=f"{what} against poisoned fraction")
-    return Chart(f"{caption} against the poisoned fraction", drawing, legend(lines))
+    axis = Axis(0.0, axis_top, ticks, "poisoned samples, in parts of the clean ones")
+    return line_plot(f"poison-{what}", lines, axis, caption=f"{caption} against the poisoned fraction")
 
 
-def _points(rows: Sequence[PoisoningRow], name: str) -> tuple[tuple[float, Proportion], ...]:
+def _shares(rows: Sequence[PoisoningRow], name: str) -> tuple[tuple[float, Proportion], ...]:
     found = ((row.fraction, vars(row)[name]) for row in rows)
     return tuple((fraction, share) for fraction, share in found if share is not None)
 

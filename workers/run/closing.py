@@ -6,6 +6,7 @@ import math
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
+from typing import Any
 
 import torch
 from sparring.v1 import attacks_pb2, datasets_pb2, jobs_pb2
@@ -14,11 +15,14 @@ from torch import Tensor
 from services.jobs.record import UnitResult
 from workers import data
 from workers.evaluation import (
+    Adaptive,
     AdversarialFile,
+    ChecklistItem,
     DataInfo,
     Proportion,
     Row,
     Shard,
+    SuiteInfo,
     Summary,
     SummaryInput,
     lean,
@@ -28,6 +32,7 @@ from workers.evaluation import (
 from workers.lease import Finished
 from workers.run import command, manifest, messages
 from workers.run.files import keep, keep_parts
+from workers.run.probing import plan_of
 from workers.run.unit import BINARY, Unit
 
 NORMS = {
@@ -59,12 +64,15 @@ def close_attack(unit: Unit) -> Finished:
         title=job.display_name,
         provenance=provenance(unit),
         command=command.of_job(job),
+        **_suite(job),
     )
     summary = summarize(given)
     unit.heartbeat.tick(0.8, "writing the report")
     result = result_of(unit, summary, {key: attack for key, _, attack in runs}, provenance=given.provenance)
     if summary.adversarial is not None:
         result.artifacts.insert(0, _examples(unit, summary.adversarial, results))
+    if len(summary.verdicts) <= unit.context.max_artifact_bytes:
+        result.artifacts.append(keep(unit, "verdicts", summary.verdicts, BINARY, "safetensors"))
     unit.heartbeat.tick(0.9, "writing the manifest")
     result.artifacts.append(manifest.of_shards(unit, kind, result, summary))
     return Finished(result.SerializeToString(deterministic=True))
@@ -94,11 +102,33 @@ def result_of(
     """Put the files of a summary, and write down its table."""
     files = [("report", summary.report_html.encode(), "text/html", "html")]
     files.append(("metrics", summary.metrics_json.encode(), "application/json", "json"))
+    files.append(("markdown", summary.report_md.encode(), "text/markdown", "md"))
     return jobs_pb2.JobResult(
         rows=[_row(row, attacks) for row in summary.rows],
         artifacts=[keep(unit, role, content, media, suffix) for role, content, media, suffix in files],
         warnings=summary.warnings,
         provenance=provenance,
+        checklist=[_item(item) for item in summary.checklist],
+    )
+
+
+def _suite(job: jobs_pb2.Job) -> dict[str, Any]:
+    """What the report says of a job's suite, its probes and what was adapted."""
+    spec = job.evaluation
+    suite = SuiteInfo(**messages.values(spec.suite)) if spec.HasField("suite") else None
+    return {"suite": suite, "probes": plan_of(job), "adaptive": Adaptive(**messages.values(spec.adaptive))}
+
+
+def _item(item: ChecklistItem) -> jobs_pb2.ChecklistItem:
+    status = jobs_pb2.ChecklistItem.Status.Value(f"STATUS_{item.status.upper()}")
+    return jobs_pb2.ChecklistItem(
+        point=item.point,
+        key=item.key,
+        title=item.title,
+        status=status,
+        text=item.text,
+        value=item.value,
+        model=item.model,
     )
 
 
@@ -142,6 +172,8 @@ def _row(row: Row, attacks: Mapping[str, attacks_pb2.Attack]) -> jobs_pb2.Result
         parameters=attacks.get(row.run),
         violations=row.violations,
         queries=row.queries,
+        broken_first=row.broken_first,
+        stages=[jobs_pb2.StageCount(attack=stage, broken=broken) for stage, broken in row.stages],
     )
 
 

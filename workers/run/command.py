@@ -43,9 +43,15 @@ def _evaluation(job: jobs_pb2.Job) -> Iterator[str]:
     for model in job.resolution.models:
         yield from ("--model", messages.bare(model.name))
     yield from _selection(spec.data)
-    for attack in spec.attacks:
+    if spec.HasField("suite"):
+        ball = messages.values(spec.suite)
+        yield from _flags({"suite": ball["level"], "norm": ball["norm"], "epsilon": ball["epsilon"]})
+    for flag, words in (("--adapted", spec.adaptive.adapted), ("--knows", spec.adaptive.knowledge)):
+        yield from (flag, words) if words else ()
+    # What is the suite's own comes with it.
+    for attack in spec.attacks[spec.suite.attacks :]:
         yield from ("--attack", _in_one_word(attack))
-    for curve in spec.curves:
+    for curve in spec.curves[spec.suite.curves :]:
         radii = ",".join(str(epsilon) for epsilon in curve.epsilons)
         yield from ("--curve", f"{_in_one_word(curve.attack)}@{radii}")
     yield from _flags({"seed": spec.seed, **messages.values(spec.execution)})

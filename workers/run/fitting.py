@@ -11,7 +11,7 @@ from workers.engine.fitting import FitOptions, fit_model
 from workers.lease import Committed
 from workers.models import Signature, save
 from workers.run import messages
-from workers.run.shards import Runs
+from workers.run.runs import Runs
 from workers.run.unit import Unit
 
 # What trees and neighbours are judged by, as their answers have no slope.

@@ -14,7 +14,8 @@ from workers.evaluation.rows import CLEAN
 from workers.models import Classifier
 from workers.run import command, fitting, manifest, messages
 from workers.run.closing import describe, provenance, result_of
-from workers.run.shards import Runs, attack_all, take
+from workers.run.runs import Runs
+from workers.run.shards import attack_all, take
 from workers.run.unit import Unit
 
 # Under attack a model is judged on so many samples here; evaluations judge on more.

@@ -5,7 +5,7 @@ Attacks and defenses are read by the names of their fields, so a new one needs n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Literal, cast
 
@@ -173,7 +173,14 @@ def run_info(key: str, curve: int | None, attack: attacks_pb2.Attack) -> RunInfo
         formula=about.formula,
         knowledge=cast("Knowledge", about.knowledge),
         minimum=about.minimum,
+        stages=_stages(name, parameters),
     )
+
+
+def _stages(name: str, parameters: Mapping[str, Any]) -> tuple[str, ...]:
+    """The attacks of an ensemble's stages."""
+    stages = ATTACKS[name].stages
+    return () if stages is None else tuple(stage.name for stage in stages(parameters))
 
 
 def model_info(model: jobs_pb2.ResolvedModel) -> ModelInfo:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -14,7 +15,6 @@ import torch
 from sparring.v1 import attacks_pb2, jobs_pb2
 from torch import Tensor
 
-from workers.attacks import ATTACKS
 from workers.data import Dataset
 from workers.engine.attack import AttackResult, run_attack
 from workers.engine.fastest import fastest
@@ -22,41 +22,39 @@ from workers.engine.frozen import device_of, frozen
 from workers.engine.looking import answers
 from workers.engine.memory import Portion
 from workers.engine.monitor import Monitor
-from workers.engine.plan import look_up
 from workers.engine.propagate import Propagator
 from workers.engine.seeds import seed_model_noise
-from workers.evaluation import Claim, CleanPart, Shard, ShardRun, examine, pack, pictures_in, shard_stats, within
+from workers.evaluation import (
+    Claim,
+    CleanPart,
+    ProbePlan,
+    Shard,
+    ShardRun,
+    examine,
+    pack,
+    pictures_in,
+    shard_stats,
+)
+from workers.evaluation.features import FOLLOWED
+from workers.evaluation.following import Followed, follow
+from workers.evaluation.probes import Subject
 from workers.failures import Rejected
 from workers.goals import Model
 from workers.lease import Committed
 from workers.models import Classifier
 from workers.run import messages
+from workers.run.probing import Probing, plan_of
+from workers.run.runs import Runs, narrowed, parts, widest
 from workers.run.unit import Unit
 
-Runs = list[tuple[str, int | None, attacks_pb2.Attack]]
+# The job's other models, by their numbers.
+Others = Mapping[str, Callable[[], Classifier]]
 
 # How much of a batch of each size fits, for each model that this process still holds.
 _portions: WeakKeyDictionary[Classifier, dict[int, Portion]] = WeakKeyDictionary()
 
 # How each of them is asked: by a copy, or by graphs, which are made once.
 _propagators: WeakKeyDictionary[Classifier, Propagator] = WeakKeyDictionary()
-
-
-@dataclass(frozen=True)
-class Part:
-    """A monitor of a part of the work, `span` of the whole from `begin` on."""
-
-    whole: Monitor
-    begin: float
-    span: float
-
-    def tick(self, fraction: float, message: str = "") -> None:
-        """Pass on, in units of the whole."""
-        self.whole.tick(self.begin + self.span * fraction, message)
-
-    def metric(self, name: str, value: float, step: int) -> None:
-        """Pass on."""
-        self.whole.metric(name, value, step)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +70,7 @@ class Samples:
     batch_size: int
     pictures: int  # samples whose pictures the report shows
     keep_all: bool  # every adversarial example is kept, not only those of the pictures
+    followed: int = 0  # samples that are followed to their features
 
 
 def run_shard(unit: Unit) -> Committed:
@@ -81,8 +80,12 @@ def run_shard(unit: Unit) -> Committed:
     _check_size(unit)
     selection = unit.job.resolution.data
     samples = take(unit, selection, start, stop, seed=spec.seed, batch_size=spec.execution.batch_size)
-    model = unit.model(unit.job.resolution.models[number])
-    packed, stats = attack_all(model, samples, messages.runs(unit.job), unit.heartbeat)
+    models = unit.job.resolution.models
+    others = {str(i): partial(unit.model, other) for i, other in enumerate(models) if i != number}
+    plan = plan_of(unit.job)
+    packed, stats = attack_all(
+        unit.model(models[number]), samples, messages.runs(unit.job), unit.heartbeat, plan=plan, others=others
+    )
     return Committed(unit.put(packed), stats)
 
 
@@ -100,18 +103,35 @@ def take(unit: Unit, selection: jobs_pb2.ResolvedData, start: int, stop: int, *,
         batch_size=batch_size,
         pictures=pictures_in(start, stop - start),
         keep_all=unit.job.HasField("attack"),
+        # The page of a training is about the training.
+        followed=0 if unit.job.HasField("training") else pictures_in(start, stop - start, FOLLOWED),
     )
 
 
-def attack_all(model: Classifier, samples: Samples, runs: Runs, monitor: Monitor) -> tuple[bytes, dict[str, Any]]:
-    """Every attack on every sample: the packed shard and its stats."""
-    portion = _portion(model, samples.batch_size)
+def attack_all(
+    model: Classifier,
+    samples: Samples,
+    runs: Runs,
+    monitor: Monitor,
+    *,
+    plan: ProbePlan | None = None,
+    others: Others = MappingProxyType({}),
+) -> tuple[bytes, dict[str, Any]]:
+    """Every attack on every sample: the packed shard and its stats.
+
+    With a `plan` the model is probed as well, also by what is made for the `others`.
+    """
+    portion, probing = _portion(model, samples.batch_size), Probing(monitor)
+    if plan is not None:
+        subject = Subject(model=model, portion=portion, seed=samples.seed, first=samples.first, tick=_nothing)
+        probing.begin(subject, samples.x, samples.y, plan)
     done: list[ShardRun] = []
+    followed = Followed(samples.followed, [messages.run_info(*run) for run in runs])
     seconds = {"clean": 0.0}
     clean: tuple[Tensor, Tensor] | None = None
-    widest = _widest(runs)
-    for part, (key, curve, attack) in zip(_parts(runs, monitor), runs, strict=True):
-        if curve in widest and key != widest[curve]:
+    largest = widest(runs)
+    for part, (key, curve, attack) in zip(parts(runs, probing), runs, strict=True):
+        if curve in largest and key != largest[curve]:
             continue
         result = run_attack(
             model,
@@ -127,9 +147,10 @@ def attack_all(model: Classifier, samples: Samples, runs: Runs, monitor: Monitor
         )
         clean = result.clean_prediction, result.clean_confidence
         seconds[key] = result.seconds
-        found = _shard_run(key, attack, result, samples)
-        narrower = (other for other in runs if curve in widest and other[1] == curve and other[0] != key)
-        done += [found, *(_narrowed(found, *other) for other in narrower)]
+        found = replace(_shard_run(key, attack, result, samples), **probing.saw(messages.plan(attack), result))
+        narrower = (other for other in runs if curve in largest and other[1] == curve and other[0] != key)
+        done += [found, *(narrowed(found, *other) for other in narrower)]
+        followed.see(found, result.x_adv)
     seconds |= {key: 0.0 for key, *_ in runs if key not in seconds}
     if clean is None:
         begun = time.perf_counter()
@@ -137,28 +158,15 @@ def attack_all(model: Classifier, samples: Samples, runs: Runs, monitor: Monitor
         seconds["clean"] = time.perf_counter() - begun
     x = samples.x[: samples.pictures]
     unharmed = CleanPart(index=samples.index, label=samples.y, prediction=clean[0], confidence=clean[1], x=x)
+    asked = probing.finish(others)
+    seconds |= {} if plan is None else {"probes": probing.seconds}
     stats = shard_stats(seconds, asked=portion.asked, fitted=portion.size)
-    return pack(Shard(unharmed, tuple(done))), stats
+    features = follow(model, samples.x, followed, portion)
+    return pack(Shard(unharmed, tuple(done), **asked, features=features)), stats
 
 
-def _widest(runs: Runs) -> dict[int | None, str]:
-    """The run of the largest radius, for each curve of an attack that looks for the shortest perturbation.
-
-    What it finds says what it would have found within any smaller radius: it is the only one that is run.
-    """
-    widest: dict[int | None, tuple[float, str]] = {}
-    for key, curve, attack in runs:
-        plan = messages.plan(attack)
-        if curve is not None and ATTACKS[plan.name].minimum:
-            widest[curve] = max(widest.get(curve, (-1.0, "")), (plan.epsilon, key))
-    return {curve: key for curve, (_, key) in widest.items()}
-
-
-def _narrowed(run: ShardRun, key: str, _: int | None, attack: attacks_pb2.Attack) -> ShardRun:
-    """The run at a smaller radius; the propagations were all charged to the widest."""
-    free = torch.zeros_like(run.forwards)
-    found = within(run, messages.plan(attack).epsilon)
-    return replace(found, key=key, x_adv=None, forwards=free, backwards=free)
+def _nothing() -> None:
+    """Until the probes have begun, nobody asks."""
 
 
 def predict(model: Classifier, samples: Samples, monitor: Monitor, portion: Portion) -> tuple[Tensor, Tensor]:
@@ -192,16 +200,6 @@ def _propagator(model: Classifier) -> Propagator:
     return _propagators[model]
 
 
-def _parts(runs: Runs, monitor: Monitor) -> Iterator[Part]:
-    """A monitor for each run, its part of the whole in proportion to the queries that it asks at most."""
-    weights = [2 + look_up(messages.plan(attack), survivors_only=True).total_calls for _, _, attack in runs]
-    begin = 0.0
-    for weight in weights:
-        span = weight / sum(weights)
-        yield Part(monitor, begin, span)
-        begin += span
-
-
 def _shard_run(key: str, attack: attacks_pb2.Attack, result: AttackResult, samples: Samples) -> ShardRun:
     """The result as it is kept, after a check of every sample that does not rely on the engine's own."""
     plan = messages.plan(attack)
@@ -219,6 +217,7 @@ def _shard_run(key: str, attack: attacks_pb2.Attack, result: AttackResult, sampl
         backwards=result.backwards,
         zero_gradient=result.zero_gradient,
         violations=violations,
+        stage=result.stage.masked_fill(failed, -1),
         x_adv=result.x_adv if samples.keep_all else result.x_adv[: samples.pictures],
     )
 

@@ -15,7 +15,7 @@ import torch
 from workers.run import device
 
 SOURCES = ("services", "workers")
-PACKAGES = ("numpy", "protobuf", "safetensors", "torch", "torchvision")
+PACKAGES = ("matplotlib", "numpy", "protobuf", "safetensors", "scikit-learn", "torch", "torchvision")
 
 
 def packages() -> dict[str, str]:

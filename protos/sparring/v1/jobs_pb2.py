@@ -84,14 +84,16 @@ from sparring.v1 import models_pb2 as sparring_dot_v1_dot_models__pb2
 from sparring.v1 import options_pb2 as sparring_dot_v1_dot_options__pb2
 from sparring.v1 import poisoning_pb2 as sparring_dot_v1_dot_poisoning__pb2
 from sparring.v1 import shared_pb2 as sparring_dot_v1_dot_shared__pb2
+from sparring.v1 import suites_pb2 as sparring_dot_v1_dot_suites__pb2
 from sparring.v1 import training_pb2 as sparring_dot_v1_dot_training__pb2
 
 from sparring.v1.fitting_pb2 import *
 from sparring.v1.poisoning_pb2 import *
 from sparring.v1.shared_pb2 import *
+from sparring.v1.suites_pb2 import *
 from sparring.v1.training_pb2 import *
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16sparring/v1/jobs.proto\x12\x0bsparring.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x19sparring/v1/attacks.proto\x1a\x1asparring/v1/datasets.proto\x1a\x1asparring/v1/defenses.proto\x1a\x19sparring/v1/fitting.proto\x1a\x18sparring/v1/models.proto\x1a\x19sparring/v1/options.proto\x1a\x1bsparring/v1/poisoning.proto\x1a\x18sparring/v1/shared.proto\x1a\x1asparring/v1/training.proto\"\x8c\x02\n\tExecution\x12\x65\n\nbatch_size\x18\x01 \x01(\rBL\xaa\xd4\x18H\t\x00\x00\x00\x00\x00\x00\xf0?\x11\x00\x00\x00\x00\x00\x00\xf0@\"\x07samples2+by architecture and input size, at most 256H\x00\x88\x01\x01\x12\x43\n\nshard_size\x18\x02 \x01(\rB*\xaa\xd4\x18&\t\x00\x00\x00\x00\x00\x00\xf0?\x11\x00\x00\x00\x00\x80\x84.A\"\x07samples2\tone batchH\x01\x88\x01\x01\x12\x35\n\x06\x64\x65vice\x18\x03 \x01(\x0e\x32\x13.sparring.v1.DeviceB\x10\xaa\xd4\x18\x0c*\nDEVICE_ANYB\r\n\x0b_batch_sizeB\r\n\x0b_shard_size\"\xa3\x01\n\nAttackSpec\x12\r\n\x05model\x18\x01 \x01(\t\x12(\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32\x1a.sparring.v1.DataSelection\x12#\n\x06\x61ttack\x18\x03 \x01(\x0b\x32\x13.sparring.v1.Attack\x12\x0c\n\x04seed\x18\x04 \x01(\x04\x12)\n\texecution\x18\x05 \x01(\x0b\x32\x16.sparring.v1.Execution\"E\n\x0c\x45psilonCurve\x12#\n\x06\x61ttack\x18\x01 \x01(\x0b\x32\x13.sparring.v1.Attack\x12\x10\n\x08\x65psilons\x18\x02 \x03(\x01\"\xd4\x01\n\x0e\x45valuationSpec\x12\x0e\n\x06models\x18\x01 \x03(\t\x12(\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32\x1a.sparring.v1.DataSelection\x12$\n\x07\x61ttacks\x18\x03 \x03(\x0b\x32\x13.sparring.v1.Attack\x12)\n\x06\x63urves\x18\x04 \x03(\x0b\x32\x19.sparring.v1.EpsilonCurve\x12\x0c\n\x04seed\x18\x05 \x01(\x04\x12)\n\texecution\x18\x06 \x01(\x0b\x32\x16.sparring.v1.Execution\"\xbb\x03\n\x0cTrainingSpec\x12\x14\n\x0c\x61rchitecture\x18\x01 \x01(\t\x12(\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32\x1a.sparring.v1.DataSelection\x12\x33\n\x0f\x65valuation_data\x18\x03 \x01(\x0b\x32\x1a.sparring.v1.DataSelection\x12%\n\x07\x64\x65\x66\x65nse\x18\x04 \x01(\x0b\x32\x14.sparring.v1.Defense\x12/\n\x0coptimization\x18\x05 \x01(\x0b\x32\x19.sparring.v1.Optimization\x12\x0c\n\x04seed\x18\x06 \x01(\x04\x12\x10\n\x08model_id\x18\x07 \x01(\t\x12\x15\n\rinitial_model\x18\x08 \x01(\t\x12\x0c\n\x04mean\x18\t \x03(\x01\x12\x0b\n\x03std\x18\n \x03(\x01\x12\x35\n\x06\x64\x65vice\x18\x0b \x01(\x0e\x32\x13.sparring.v1.DeviceB\x10\xaa\xd4\x18\x0c*\nDEVICE_ANY\x12+\n\nvalidation\x18\x0c \x01(\x0b\x32\x17.sparring.v1.Validation\x12(\n\x07\x66itting\x18\r \x01(\x0b\x32\x17.sparring.v1.FitOptions\"k\n\nIntakeSpec\x12#\n\x05model\x18\x01 \x01(\x0b\x32\x12.sparring.v1.ModelH\x00\x12-\n\x07\x64\x61taset\x18\x02 \x01(\x0b\x32\x1a.sparring.v1.DatasetArraysH\x00\x42\t\n\x07subject\"\\\n\rDatasetArrays\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rimages_sha256\x18\x02 \x01(\t\x12\x15\n\rlabels_sha256\x18\x03 \x01(\t\x12\x0f\n\x07\x63lasses\x18\x04 \x01(\r\"v\n\rResolvedModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0eweights_sha256\x18\x02 \x01(\t\x12.\n\tsignature\x18\x03 \x01(\x0b\x32\x1b.sparring.v1.ModelSignature\x12\x0f\n\x07\x64\x65\x66\x65nse\x18\x04 \x01(\t\"\xcd\x01\n\x0cResolvedData\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12*\n\x06source\x18\x02 \x01(\x0e\x32\x1a.sparring.v1.DatasetSource\x12\r\n\x05split\x18\x03 \x01(\t\x12\x0e\n\x06offset\x18\x04 \x01(\x03\x12\r\n\x05\x63ount\x18\x05 \x01(\x03\x12\x15\n\rimages_sha256\x18\x06 \x01(\t\x12\x15\n\rlabels_sha256\x18\x07 \x01(\t\x12\x0f\n\x07\x63lasses\x18\x08 \x01(\r\x12\x13\n\x0binput_shape\x18\t \x03(\r\"\xc6\x01\n\nResolution\x12*\n\x06models\x18\x01 \x03(\x0b\x32\x1a.sparring.v1.ResolvedModel\x12\'\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32\x19.sparring.v1.ResolvedData\x12\x32\n\x0f\x65valuation_data\x18\x03 \x01(\x0b\x32\x19.sparring.v1.ResolvedData\x12\x0e\n\x06shards\x18\x04 \x01(\r\x12\r\n\x05units\x18\x05 \x01(\r\x12\x10\n\x08giga_ops\x18\x06 \x01(\x01\"\xac\x01\n\x06Limits\x12>\n\x10\x64\x65\x61\x64line_seconds\x18\x01 \x01(\x01\x42\x1f\xaa\xd4\x18\x1b\t\x00\x00\x00\x00\x00\x00\xf0?\x11\x00\x00\x00\x00\x38\x13~A\"\x07secondsH\x00\x88\x01\x01\x12;\n\rqueue_seconds\x18\x02 \x01(\x01\x42\x1f\xaa\xd4\x18\x1b\t\x00\x00\x00\x00\x00\x00\xf0?\x11\x00\x00\x00\x00\x38\x13~A\"\x07secondsH\x01\x88\x01\x01\x42\x13\n\x11_deadline_secondsB\x10\n\x0e_queue_seconds\"\\\n\x0c\x46inishedUnit\x12\x0c\n\x04unit\x18\x01 \x01(\r\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\r\n\x05\x63ount\x18\x04 \x01(\x03\x12\x10\n\x08\x61rtifact\x18\x05 \x01(\t\"\x9b\x04\n\tResultRow\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07\x64\x65\x66\x65nse\x18\x02 \x01(\t\x12\x0e\n\x06\x61ttack\x18\x03 \x01(\t\x12\x0f\n\x07\x65psilon\x18\x04 \x01(\x01\x12\x1f\n\x04norm\x18\x05 \x01(\x0e\x32\x11.sparring.v1.Norm\x12\t\n\x01n\x18\x06 \x01(\x03\x12/\n\x0e\x63lean_accuracy\x18\x07 \x01(\x0b\x32\x17.sparring.v1.Proportion\x12\x30\n\x0frobust_accuracy\x18\x08 \x01(\x0b\x32\x17.sparring.v1.Proportion\x12-\n\x0csuccess_rate\x18\t \x01(\x0b\x32\x17.sparring.v1.Proportion\x12\x17\n\x0fmean_confidence\x18\n \x01(\x01\x12\x15\n\rmean_distance\x18\x0b \x01(\x01\x12\x14\n\x0cmax_distance\x18\x0c \x01(\x01\x12\x1d\n\x15\x63lass_robust_accuracy\x18\r \x03(\x01\x12\x10\n\x08\x66orwards\x18\x0e \x01(\x03\x12\x11\n\tbackwards\x18\x0f \x01(\x03\x12\x0f\n\x07seconds\x18\x10 \x01(\x01\x12\r\n\x05\x63urve\x18\x11 \x01(\x08\x12\'\n\nparameters\x18\x12 \x01(\x0b\x32\x13.sparring.v1.Attack\x12\x12\n\nviolations\x18\x13 \x01(\x03\x12\x17\n\x0fmedian_distance\x18\x14 \x01(\x01\x12\x0f\n\x07queries\x18\x15 \x01(\x03\"\xa1\x02\n\tJobResult\x12$\n\x04rows\x18\x01 \x03(\x0b\x32\x16.sparring.v1.ResultRow\x12+\n\tartifacts\x18\x02 \x03(\x0b\x32\x18.sparring.v1.JobArtifact\x12\r\n\x05model\x18\x03 \x01(\t\x12\x10\n\x08warnings\x18\x04 \x03(\t\x12:\n\nprovenance\x18\x05 \x03(\x0b\x32&.sparring.v1.JobResult.ProvenanceEntry\x12\x31\n\x0epoisoning_rows\x18\x06 \x03(\x0b\x32\x19.sparring.v1.PoisoningRow\x1a\x31\n\x0fProvenanceEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"S\n\x0bJobArtifact\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x10\n\x08\x61rtifact\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x10\n\x08\x66ilename\x18\x04 \x01(\t\"\x8c\x01\n\x08Progress\x12\x10\n\x08\x66raction\x18\x01 \x01(\x01\x12\x12\n\nunits_done\x18\x02 \x01(\r\x12\x13\n\x0bunits_total\x18\x03 \x01(\r\x12\x1e\n\x11remaining_seconds\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x0f\n\x07message\x18\x05 \x01(\tB\x14\n\x12_remaining_seconds\"\xf4\x01\n\x07Waiting\x12+\n\x06reason\x18\x01 \x01(\x0e\x32\x1b.sparring.v1.Waiting.Reason\x12\x12\n\njobs_ahead\x18\x02 \x01(\r\x12\x19\n\x11workers_listening\x18\x03 \x01(\r\x12\x0f\n\x07message\x18\x04 \x01(\t\"|\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x14\n\x10REASON_NO_WORKER\x10\x01\x12\x18\n\x14REASON_BEHIND_OTHERS\x10\x02\x12\x13\n\x0fREASON_STARTING\x10\x03\x12\x15\n\x11REASON_RECOVERING\x10\x04\"\xc4\x07\n\x03Job\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.sparring.v1.Job.State\x12)\n\x06\x61ttack\x18\x03 \x01(\x0b\x32\x17.sparring.v1.AttackSpecH\x00\x12-\n\x08training\x18\x04 \x01(\x0b\x32\x19.sparring.v1.TrainingSpecH\x00\x12\x31\n\nevaluation\x18\x05 \x01(\x0b\x32\x1b.sparring.v1.EvaluationSpecH\x00\x12)\n\x06intake\x18\x06 \x01(\x0b\x32\x17.sparring.v1.IntakeSpecH\x00\x12/\n\tpoisoning\x18\x14 \x01(\x0b\x32\x1a.sparring.v1.PoisoningSpecH\x00\x12+\n\nresolution\x18\x07 \x01(\x0b\x32\x17.sparring.v1.Resolution\x12%\n\x07waiting\x18\x08 \x01(\x0b\x32\x14.sparring.v1.Waiting\x12\'\n\x08progress\x18\t \x01(\x0b\x32\x15.sparring.v1.Progress\x12!\n\x05\x65rror\x18\n \x01(\x0b\x32\x12.google.rpc.Status\x12&\n\x06result\x18\x0b \x01(\x0b\x32\x16.sparring.v1.JobResult\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x0f \x01(\t\x12\x15\n\rlast_event_id\x18\x10 \x01(\x03\x12\x14\n\x0c\x64isplay_name\x18\x11 \x01(\t\x12#\n\x06limits\x18\x12 \x01(\x0b\x32\x13.sparring.v1.Limits\x12\x31\n\x0e\x66inished_units\x18\x13 \x03(\x0b\x32\x19.sparring.v1.FinishedUnit\"\xac\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x11\n\rSTATE_RUNNING\x10\x02\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x14\n\x10STATE_CANCELLING\x10\x05\x12\x13\n\x0fSTATE_CANCELLED\x10\x06\x12\x15\n\x11STATE_QUARANTINED\x10\x07\x42\x06\n\x04spec\"\xbe\x02\n\x10\x43reateJobRequest\x12)\n\x06\x61ttack\x18\x01 \x01(\x0b\x32\x17.sparring.v1.AttackSpecH\x00\x12-\n\x08training\x18\x02 \x01(\x0b\x32\x19.sparring.v1.TrainingSpecH\x00\x12\x31\n\nevaluation\x18\x03 \x01(\x0b\x32\x1b.sparring.v1.EvaluationSpecH\x00\x12/\n\tpoisoning\x18\x08 \x01(\x0b\x32\x1a.sparring.v1.PoisoningSpecH\x00\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\x12\x14\n\x0c\x64isplay_name\x18\x06 \x01(\t\x12#\n\x06limits\x18\x07 \x01(\x0b\x32\x13.sparring.v1.LimitsB\x06\n\x04spec\"\x1d\n\rGetJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"H\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x03 \x01(\t\"K\n\x10ListJobsResponse\x12\x1e\n\x04jobs\x18\x01 \x03(\x0b\x32\x10.sparring.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"7\n\x0fWatchJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_event_id\x18\x02 \x01(\x03\"\xde\x02\n\x10WatchJobResponse\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cstate_change\x18\x03 \x01(\x0b\x32\x18.sparring.v1.StateChangeH\x00\x12)\n\x08progress\x18\x04 \x01(\x0b\x32\x15.sparring.v1.ProgressH\x00\x12.\n\x0bunit_change\x18\x05 \x01(\x0b\x32\x17.sparring.v1.UnitChangeH\x00\x12%\n\x06metric\x18\x06 \x01(\x0b\x32\x13.sparring.v1.MetricH\x00\x12+\n\theartbeat\x18\x07 \x01(\x0b\x32\x16.sparring.v1.HeartbeatH\x00\x12$\n\x08snapshot\x18\x08 \x01(\x0b\x32\x10.sparring.v1.JobH\x00\x42\x07\n\x05\x65vent\"W\n\x0bStateChange\x12%\n\x05state\x18\x01 \x01(\x0e\x32\x16.sparring.v1.Job.State\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\"\xdc\x01\n\nUnitChange\x12\x0c\n\x04unit\x18\x01 \x01(\r\x12*\n\x04kind\x18\x02 \x01(\x0e\x32\x1c.sparring.v1.UnitChange.Kind\x12\x0e\n\x06worker\x18\x03 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\r\x12\r\n\x05\x63\x61use\x18\x05 \x01(\t\"d\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_CLAIMED\x10\x01\x12\x12\n\x0eKIND_COMMITTED\x10\x02\x12\x11\n\rKIND_RELEASED\x10\x03\x12\r\n\tKIND_LOST\x10\x04\"3\n\x06Metric\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x0c\n\x04step\x18\x03 \x01(\x03\"\x0b\n\tHeartbeat\".\n\x10\x43\x61ncelJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"\x1f\n\x0fRetryJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\".\n\x10\x44\x65leteJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"\x13\n\x11\x44\x65leteJobResponse2\xdc\x03\n\nJobService\x12<\n\tCreateJob\x12\x1d.sparring.v1.CreateJobRequest\x1a\x10.sparring.v1.Job\x12\x36\n\x06GetJob\x12\x1a.sparring.v1.GetJobRequest\x1a\x10.sparring.v1.Job\x12G\n\x08ListJobs\x12\x1c.sparring.v1.ListJobsRequest\x1a\x1d.sparring.v1.ListJobsResponse\x12I\n\x08WatchJob\x12\x1c.sparring.v1.WatchJobRequest\x1a\x1d.sparring.v1.WatchJobResponse0\x01\x12<\n\tCancelJob\x12\x1d.sparring.v1.CancelJobRequest\x1a\x10.sparring.v1.Job\x12:\n\x08RetryJob\x12\x1c.sparring.v1.RetryJobRequest\x1a\x10.sparring.v1.Job\x12J\n\tDeleteJob\x12\x1d.sparring.v1.DeleteJobRequest\x1a\x1e.sparring.v1.DeleteJobResponseP\x05P\x08P\tP\nb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16sparring/v1/jobs.proto\x12\x0bsparring.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x19sparring/v1/attacks.proto\x1a\x1asparring/v1/datasets.proto\x1a\x1asparring/v1/defenses.proto\x1a\x19sparring/v1/fitting.proto\x1a\x18sparring/v1/models.proto\x1a\x19sparring/v1/options.proto\x1a\x1bsparring/v1/poisoning.proto\x1a\x18sparring/v1/shared.proto\x1a\x18sparring/v1/suites.proto\x1a\x1asparring/v1/training.proto\"\x8c\x02\n\tExecution\x12\x65\n\nbatch_size\x18\x01 \x01(\rBL\xaa\xd4\x18H\t\x00\x00\x00\x00\x00\x00\xf0?\x11\x00\x00\x00\x00\x00\x00\xf0@\"\x07samples2+by architecture and input size, at most 256H\x00\x88\x01\x01\x12\x43\n\nshard_size\x18\x02 \x01(\rB*\xaa\xd4\x18&\t\x00\x00\x00\x00\x00\x00\xf0?\x11\x00\x00\x00\x00\x80\x84.A\"\x07samples2\tone batchH\x01\x88\x01\x01\x12\x35\n\x06\x64\x65vice\x18\x03 \x01(\x0e\x32\x13.sparring.v1.DeviceB\x10\xaa\xd4\x18\x0c*\nDEVICE_ANYB\r\n\x0b_batch_sizeB\r\n\x0b_shard_size\"\xa3\x01\n\nAttackSpec\x12\r\n\x05model\x18\x01 \x01(\t\x12(\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32\x1a.sparring.v1.DataSelection\x12#\n\x06\x61ttack\x18\x03 \x01(\x0b\x32\x13.sparring.v1.Attack\x12\x0c\n\x04seed\x18\x04 \x01(\x04\x12)\n\texecution\x18\x05 \x01(\x0b\x32\x16.sparring.v1.Execution\"E\n\x0c\x45psilonCurve\x12#\n\x06\x61ttack\x18\x01 \x01(\x0b\x32\x13.sparring.v1.Attack\x12\x10\n\x08\x65psilons\x18\x02 \x03(\x01\"\xc5\x02\n\x0e\x45valuationSpec\x12\x0e\n\x06models\x18\x01 \x03(\t\x12(\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32\x1a.sparring.v1.DataSelection\x12$\n\x07\x61ttacks\x18\x03 \x03(\x0b\x32\x13.sparring.v1.Attack\x12)\n\x06\x63urves\x18\x04 \x03(\x0b\x32\x19.sparring.v1.EpsilonCurve\x12\x0c\n\x04seed\x18\x05 \x01(\x04\x12)\n\texecution\x18\x06 \x01(\x0b\x32\x16.sparring.v1.Execution\x12!\n\x05suite\x18\x07 \x01(\x0b\x32\x12.sparring.v1.Suite\x12\'\n\x08\x61\x64\x61ptive\x18\x08 \x01(\x0b\x32\x15.sparring.v1.Adaptive\x12#\n\x06probes\x18\t \x01(\x0b\x32\x13.sparring.v1.Probes\"\xbb\x03\n\x0cTrainingSpec\x12\x14\n\x0c\x61rchitecture\x18\x01 \x01(\t\x12(\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32\x1a.sparring.v1.DataSelection\x12\x33\n\x0f\x65valuation_data\x18\x03 \x01(\x0b\x32\x1a.sparring.v1.DataSelection\x12%\n\x07\x64\x65\x66\x65nse\x18\x04 \x01(\x0b\x32\x14.sparring.v1.Defense\x12/\n\x0coptimization\x18\x05 \x01(\x0b\x32\x19.sparring.v1.Optimization\x12\x0c\n\x04seed\x18\x06 \x01(\x04\x12\x10\n\x08model_id\x18\x07 \x01(\t\x12\x15\n\rinitial_model\x18\x08 \x01(\t\x12\x0c\n\x04mean\x18\t \x03(\x01\x12\x0b\n\x03std\x18\n \x03(\x01\x12\x35\n\x06\x64\x65vice\x18\x0b \x01(\x0e\x32\x13.sparring.v1.DeviceB\x10\xaa\xd4\x18\x0c*\nDEVICE_ANY\x12+\n\nvalidation\x18\x0c \x01(\x0b\x32\x17.sparring.v1.Validation\x12(\n\x07\x66itting\x18\r \x01(\x0b\x32\x17.sparring.v1.FitOptions\"k\n\nIntakeSpec\x12#\n\x05model\x18\x01 \x01(\x0b\x32\x12.sparring.v1.ModelH\x00\x12-\n\x07\x64\x61taset\x18\x02 \x01(\x0b\x32\x1a.sparring.v1.DatasetArraysH\x00\x42\t\n\x07subject\"\\\n\rDatasetArrays\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rimages_sha256\x18\x02 \x01(\t\x12\x15\n\rlabels_sha256\x18\x03 \x01(\t\x12\x0f\n\x07\x63lasses\x18\x04 \x01(\r\"v\n\rResolvedModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0eweights_sha256\x18\x02 \x01(\t\x12.\n\tsignature\x18\x03 \x01(\x0b\x32\x1b.sparring.v1.ModelSignature\x12\x0f\n\x07\x64\x65\x66\x65nse\x18\x04 \x01(\t\"\xcd\x01\n\x0cResolvedData\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12*\n\x06source\x18\x02 \x01(\x0e\x32\x1a.sparring.v1.DatasetSource\x12\r\n\x05split\x18\x03 \x01(\t\x12\x0e\n\x06offset\x18\x04 \x01(\x03\x12\r\n\x05\x63ount\x18\x05 \x01(\x03\x12\x15\n\rimages_sha256\x18\x06 \x01(\t\x12\x15\n\rlabels_sha256\x18\x07 \x01(\t\x12\x0f\n\x07\x63lasses\x18\x08 \x01(\r\x12\x13\n\x0binput_shape\x18\t \x03(\r\"\xc6\x01\n\nResolution\x12*\n\x06models\x18\x01 \x03(\x0b\x32\x1a.sparring.v1.ResolvedModel\x12\'\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32\x19.sparring.v1.ResolvedData\x12\x32\n\x0f\x65valuation_data\x18\x03 \x01(\x0b\x32\x19.sparring.v1.ResolvedData\x12\x0e\n\x06shards\x18\x04 \x01(\r\x12\r\n\x05units\x18\x05 \x01(\r\x12\x10\n\x08giga_ops\x18\x06 \x01(\x01\"\xac\x01\n\x06Limits\x12>\n\x10\x64\x65\x61\x64line_seconds\x18\x01 \x01(\x01\x42\x1f\xaa\xd4\x18\x1b\t\x00\x00\x00\x00\x00\x00\xf0?\x11\x00\x00\x00\x00\x38\x13~A\"\x07secondsH\x00\x88\x01\x01\x12;\n\rqueue_seconds\x18\x02 \x01(\x01\x42\x1f\xaa\xd4\x18\x1b\t\x00\x00\x00\x00\x00\x00\xf0?\x11\x00\x00\x00\x00\x38\x13~A\"\x07secondsH\x01\x88\x01\x01\x42\x13\n\x11_deadline_secondsB\x10\n\x0e_queue_seconds\"\\\n\x0c\x46inishedUnit\x12\x0c\n\x04unit\x18\x01 \x01(\r\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\r\n\x05\x63ount\x18\x04 \x01(\x03\x12\x10\n\x08\x61rtifact\x18\x05 \x01(\t\"\xda\x04\n\tResultRow\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07\x64\x65\x66\x65nse\x18\x02 \x01(\t\x12\x0e\n\x06\x61ttack\x18\x03 \x01(\t\x12\x0f\n\x07\x65psilon\x18\x04 \x01(\x01\x12\x1f\n\x04norm\x18\x05 \x01(\x0e\x32\x11.sparring.v1.Norm\x12\t\n\x01n\x18\x06 \x01(\x03\x12/\n\x0e\x63lean_accuracy\x18\x07 \x01(\x0b\x32\x17.sparring.v1.Proportion\x12\x30\n\x0frobust_accuracy\x18\x08 \x01(\x0b\x32\x17.sparring.v1.Proportion\x12-\n\x0csuccess_rate\x18\t \x01(\x0b\x32\x17.sparring.v1.Proportion\x12\x17\n\x0fmean_confidence\x18\n \x01(\x01\x12\x15\n\rmean_distance\x18\x0b \x01(\x01\x12\x14\n\x0cmax_distance\x18\x0c \x01(\x01\x12\x1d\n\x15\x63lass_robust_accuracy\x18\r \x03(\x01\x12\x10\n\x08\x66orwards\x18\x0e \x01(\x03\x12\x11\n\tbackwards\x18\x0f \x01(\x03\x12\x0f\n\x07seconds\x18\x10 \x01(\x01\x12\r\n\x05\x63urve\x18\x11 \x01(\x08\x12\'\n\nparameters\x18\x12 \x01(\x0b\x32\x13.sparring.v1.Attack\x12\x12\n\nviolations\x18\x13 \x01(\x03\x12\x17\n\x0fmedian_distance\x18\x14 \x01(\x01\x12\x0f\n\x07queries\x18\x15 \x01(\x03\x12\x14\n\x0c\x62roken_first\x18\x16 \x01(\x03\x12\'\n\x06stages\x18\x17 \x03(\x0b\x32\x17.sparring.v1.StageCount\"\xd0\x02\n\tJobResult\x12$\n\x04rows\x18\x01 \x03(\x0b\x32\x16.sparring.v1.ResultRow\x12+\n\tartifacts\x18\x02 \x03(\x0b\x32\x18.sparring.v1.JobArtifact\x12\r\n\x05model\x18\x03 \x01(\t\x12\x10\n\x08warnings\x18\x04 \x03(\t\x12:\n\nprovenance\x18\x05 \x03(\x0b\x32&.sparring.v1.JobResult.ProvenanceEntry\x12\x31\n\x0epoisoning_rows\x18\x06 \x03(\x0b\x32\x19.sparring.v1.PoisoningRow\x12-\n\tchecklist\x18\x07 \x03(\x0b\x32\x1a.sparring.v1.ChecklistItem\x1a\x31\n\x0fProvenanceEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"S\n\x0bJobArtifact\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x10\n\x08\x61rtifact\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x10\n\x08\x66ilename\x18\x04 \x01(\t\"\x8c\x01\n\x08Progress\x12\x10\n\x08\x66raction\x18\x01 \x01(\x01\x12\x12\n\nunits_done\x18\x02 \x01(\r\x12\x13\n\x0bunits_total\x18\x03 \x01(\r\x12\x1e\n\x11remaining_seconds\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x0f\n\x07message\x18\x05 \x01(\tB\x14\n\x12_remaining_seconds\"\x9a\x02\n\x07Waiting\x12+\n\x06reason\x18\x01 \x01(\x0e\x32\x1b.sparring.v1.Waiting.Reason\x12\x12\n\njobs_ahead\x18\x02 \x01(\r\x12\x19\n\x11workers_listening\x18\x03 \x01(\r\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x0c\n\x04jobs\x18\x05 \x03(\t\"\x93\x01\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x14\n\x10REASON_NO_WORKER\x10\x01\x12\x18\n\x14REASON_BEHIND_OTHERS\x10\x02\x12\x13\n\x0fREASON_STARTING\x10\x03\x12\x15\n\x11REASON_RECOVERING\x10\x04\x12\x15\n\x11REASON_DEPENDENCY\x10\x05\"\xd3\x07\n\x03Job\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.sparring.v1.Job.State\x12)\n\x06\x61ttack\x18\x03 \x01(\x0b\x32\x17.sparring.v1.AttackSpecH\x00\x12-\n\x08training\x18\x04 \x01(\x0b\x32\x19.sparring.v1.TrainingSpecH\x00\x12\x31\n\nevaluation\x18\x05 \x01(\x0b\x32\x1b.sparring.v1.EvaluationSpecH\x00\x12)\n\x06intake\x18\x06 \x01(\x0b\x32\x17.sparring.v1.IntakeSpecH\x00\x12/\n\tpoisoning\x18\x14 \x01(\x0b\x32\x1a.sparring.v1.PoisoningSpecH\x00\x12+\n\nresolution\x18\x07 \x01(\x0b\x32\x17.sparring.v1.Resolution\x12%\n\x07waiting\x18\x08 \x01(\x0b\x32\x14.sparring.v1.Waiting\x12\'\n\x08progress\x18\t \x01(\x0b\x32\x15.sparring.v1.Progress\x12!\n\x05\x65rror\x18\n \x01(\x0b\x32\x12.google.rpc.Status\x12&\n\x06result\x18\x0b \x01(\x0b\x32\x16.sparring.v1.JobResult\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x0f \x01(\t\x12\x15\n\rlast_event_id\x18\x10 \x01(\x03\x12\x14\n\x0c\x64isplay_name\x18\x11 \x01(\t\x12#\n\x06limits\x18\x12 \x01(\x0b\x32\x13.sparring.v1.Limits\x12\x31\n\x0e\x66inished_units\x18\x13 \x03(\x0b\x32\x19.sparring.v1.FinishedUnit\x12\r\n\x05\x61\x66ter\x18\x15 \x03(\t\"\xac\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x11\n\rSTATE_RUNNING\x10\x02\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x14\n\x10STATE_CANCELLING\x10\x05\x12\x13\n\x0fSTATE_CANCELLED\x10\x06\x12\x15\n\x11STATE_QUARANTINED\x10\x07\x42\x06\n\x04spec\"\xdc\x02\n\x10\x43reateJobRequest\x12)\n\x06\x61ttack\x18\x01 \x01(\x0b\x32\x17.sparring.v1.AttackSpecH\x00\x12-\n\x08training\x18\x02 \x01(\x0b\x32\x19.sparring.v1.TrainingSpecH\x00\x12\x31\n\nevaluation\x18\x03 \x01(\x0b\x32\x1b.sparring.v1.EvaluationSpecH\x00\x12/\n\tpoisoning\x18\x08 \x01(\x0b\x32\x1a.sparring.v1.PoisoningSpecH\x00\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\x12\x14\n\x0c\x64isplay_name\x18\x06 \x01(\t\x12#\n\x06limits\x18\x07 \x01(\x0b\x32\x13.sparring.v1.Limits\x12\r\n\x05\x61\x66ter\x18\t \x03(\t\x12\r\n\x05reuse\x18\n \x01(\x08\x42\x06\n\x04spec\"\x1d\n\rGetJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"H\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x03 \x01(\t\"K\n\x10ListJobsResponse\x12\x1e\n\x04jobs\x18\x01 \x03(\x0b\x32\x10.sparring.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"7\n\x0fWatchJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_event_id\x18\x02 \x01(\x03\"\xde\x02\n\x10WatchJobResponse\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cstate_change\x18\x03 \x01(\x0b\x32\x18.sparring.v1.StateChangeH\x00\x12)\n\x08progress\x18\x04 \x01(\x0b\x32\x15.sparring.v1.ProgressH\x00\x12.\n\x0bunit_change\x18\x05 \x01(\x0b\x32\x17.sparring.v1.UnitChangeH\x00\x12%\n\x06metric\x18\x06 \x01(\x0b\x32\x13.sparring.v1.MetricH\x00\x12+\n\theartbeat\x18\x07 \x01(\x0b\x32\x16.sparring.v1.HeartbeatH\x00\x12$\n\x08snapshot\x18\x08 \x01(\x0b\x32\x10.sparring.v1.JobH\x00\x42\x07\n\x05\x65vent\"W\n\x0bStateChange\x12%\n\x05state\x18\x01 \x01(\x0e\x32\x16.sparring.v1.Job.State\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\"\xdc\x01\n\nUnitChange\x12\x0c\n\x04unit\x18\x01 \x01(\r\x12*\n\x04kind\x18\x02 \x01(\x0e\x32\x1c.sparring.v1.UnitChange.Kind\x12\x0e\n\x06worker\x18\x03 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\r\x12\r\n\x05\x63\x61use\x18\x05 \x01(\t\"d\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_CLAIMED\x10\x01\x12\x12\n\x0eKIND_COMMITTED\x10\x02\x12\x11\n\rKIND_RELEASED\x10\x03\x12\r\n\tKIND_LOST\x10\x04\"3\n\x06Metric\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x0c\n\x04step\x18\x03 \x01(\x03\"\x0b\n\tHeartbeat\".\n\x10\x43\x61ncelJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"\x1f\n\x0fRetryJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\".\n\x10\x44\x65leteJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"\x13\n\x11\x44\x65leteJobResponse2\xdc\x03\n\nJobService\x12<\n\tCreateJob\x12\x1d.sparring.v1.CreateJobRequest\x1a\x10.sparring.v1.Job\x12\x36\n\x06GetJob\x12\x1a.sparring.v1.GetJobRequest\x1a\x10.sparring.v1.Job\x12G\n\x08ListJobs\x12\x1c.sparring.v1.ListJobsRequest\x1a\x1d.sparring.v1.ListJobsResponse\x12I\n\x08WatchJob\x12\x1c.sparring.v1.WatchJobRequest\x1a\x1d.sparring.v1.WatchJobResponse0\x01\x12<\n\tCancelJob\x12\x1d.sparring.v1.CancelJobRequest\x1a\x10.sparring.v1.Job\x12:\n\x08RetryJob\x12\x1c.sparring.v1.RetryJobRequest\x1a\x10.sparring.v1.Job\x12J\n\tDeleteJob\x12\x1d.sparring.v1.DeleteJobRequest\x1a\x1e.sparring.v1.DeleteJobResponseP\x05P\x08P\tP\nP\x0b\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -112,78 +114,78 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LIMITS'].fields_by_name['queue_seconds']._serialized_options = b'\252\324\030\033\t\000\000\000\000\000\000\360?\021\000\000\000\0008\023~A\"\007seconds'
   _globals['_JOBRESULT_PROVENANCEENTRY']._loaded_options = None
   _globals['_JOBRESULT_PROVENANCEENTRY']._serialized_options = b'8\001'
-  _globals['_EXECUTION']._serialized_start=344
-  _globals['_EXECUTION']._serialized_end=612
-  _globals['_ATTACKSPEC']._serialized_start=615
-  _globals['_ATTACKSPEC']._serialized_end=778
-  _globals['_EPSILONCURVE']._serialized_start=780
-  _globals['_EPSILONCURVE']._serialized_end=849
-  _globals['_EVALUATIONSPEC']._serialized_start=852
-  _globals['_EVALUATIONSPEC']._serialized_end=1064
-  _globals['_TRAININGSPEC']._serialized_start=1067
-  _globals['_TRAININGSPEC']._serialized_end=1510
-  _globals['_INTAKESPEC']._serialized_start=1512
-  _globals['_INTAKESPEC']._serialized_end=1619
-  _globals['_DATASETARRAYS']._serialized_start=1621
-  _globals['_DATASETARRAYS']._serialized_end=1713
-  _globals['_RESOLVEDMODEL']._serialized_start=1715
-  _globals['_RESOLVEDMODEL']._serialized_end=1833
-  _globals['_RESOLVEDDATA']._serialized_start=1836
-  _globals['_RESOLVEDDATA']._serialized_end=2041
-  _globals['_RESOLUTION']._serialized_start=2044
-  _globals['_RESOLUTION']._serialized_end=2242
-  _globals['_LIMITS']._serialized_start=2245
-  _globals['_LIMITS']._serialized_end=2417
-  _globals['_FINISHEDUNIT']._serialized_start=2419
-  _globals['_FINISHEDUNIT']._serialized_end=2511
-  _globals['_RESULTROW']._serialized_start=2514
-  _globals['_RESULTROW']._serialized_end=3053
-  _globals['_JOBRESULT']._serialized_start=3056
-  _globals['_JOBRESULT']._serialized_end=3345
-  _globals['_JOBRESULT_PROVENANCEENTRY']._serialized_start=3296
-  _globals['_JOBRESULT_PROVENANCEENTRY']._serialized_end=3345
-  _globals['_JOBARTIFACT']._serialized_start=3347
-  _globals['_JOBARTIFACT']._serialized_end=3430
-  _globals['_PROGRESS']._serialized_start=3433
-  _globals['_PROGRESS']._serialized_end=3573
-  _globals['_WAITING']._serialized_start=3576
-  _globals['_WAITING']._serialized_end=3820
-  _globals['_WAITING_REASON']._serialized_start=3696
-  _globals['_WAITING_REASON']._serialized_end=3820
-  _globals['_JOB']._serialized_start=3823
-  _globals['_JOB']._serialized_end=4787
-  _globals['_JOB_STATE']._serialized_start=4607
-  _globals['_JOB_STATE']._serialized_end=4779
-  _globals['_CREATEJOBREQUEST']._serialized_start=4790
-  _globals['_CREATEJOBREQUEST']._serialized_end=5108
-  _globals['_GETJOBREQUEST']._serialized_start=5110
-  _globals['_GETJOBREQUEST']._serialized_end=5139
-  _globals['_LISTJOBSREQUEST']._serialized_start=5141
-  _globals['_LISTJOBSREQUEST']._serialized_end=5213
-  _globals['_LISTJOBSRESPONSE']._serialized_start=5215
-  _globals['_LISTJOBSRESPONSE']._serialized_end=5290
-  _globals['_WATCHJOBREQUEST']._serialized_start=5292
-  _globals['_WATCHJOBREQUEST']._serialized_end=5347
-  _globals['_WATCHJOBRESPONSE']._serialized_start=5350
-  _globals['_WATCHJOBRESPONSE']._serialized_end=5700
-  _globals['_STATECHANGE']._serialized_start=5702
-  _globals['_STATECHANGE']._serialized_end=5789
-  _globals['_UNITCHANGE']._serialized_start=5792
-  _globals['_UNITCHANGE']._serialized_end=6012
-  _globals['_UNITCHANGE_KIND']._serialized_start=5912
-  _globals['_UNITCHANGE_KIND']._serialized_end=6012
-  _globals['_METRIC']._serialized_start=6014
-  _globals['_METRIC']._serialized_end=6065
-  _globals['_HEARTBEAT']._serialized_start=6067
-  _globals['_HEARTBEAT']._serialized_end=6078
-  _globals['_CANCELJOBREQUEST']._serialized_start=6080
-  _globals['_CANCELJOBREQUEST']._serialized_end=6126
-  _globals['_RETRYJOBREQUEST']._serialized_start=6128
-  _globals['_RETRYJOBREQUEST']._serialized_end=6159
-  _globals['_DELETEJOBREQUEST']._serialized_start=6161
-  _globals['_DELETEJOBREQUEST']._serialized_end=6207
-  _globals['_DELETEJOBRESPONSE']._serialized_start=6209
-  _globals['_DELETEJOBRESPONSE']._serialized_end=6228
-  _globals['_JOBSERVICE']._serialized_start=6231
-  _globals['_JOBSERVICE']._serialized_end=6707
+  _globals['_EXECUTION']._serialized_start=370
+  _globals['_EXECUTION']._serialized_end=638
+  _globals['_ATTACKSPEC']._serialized_start=641
+  _globals['_ATTACKSPEC']._serialized_end=804
+  _globals['_EPSILONCURVE']._serialized_start=806
+  _globals['_EPSILONCURVE']._serialized_end=875
+  _globals['_EVALUATIONSPEC']._serialized_start=878
+  _globals['_EVALUATIONSPEC']._serialized_end=1203
+  _globals['_TRAININGSPEC']._serialized_start=1206
+  _globals['_TRAININGSPEC']._serialized_end=1649
+  _globals['_INTAKESPEC']._serialized_start=1651
+  _globals['_INTAKESPEC']._serialized_end=1758
+  _globals['_DATASETARRAYS']._serialized_start=1760
+  _globals['_DATASETARRAYS']._serialized_end=1852
+  _globals['_RESOLVEDMODEL']._serialized_start=1854
+  _globals['_RESOLVEDMODEL']._serialized_end=1972
+  _globals['_RESOLVEDDATA']._serialized_start=1975
+  _globals['_RESOLVEDDATA']._serialized_end=2180
+  _globals['_RESOLUTION']._serialized_start=2183
+  _globals['_RESOLUTION']._serialized_end=2381
+  _globals['_LIMITS']._serialized_start=2384
+  _globals['_LIMITS']._serialized_end=2556
+  _globals['_FINISHEDUNIT']._serialized_start=2558
+  _globals['_FINISHEDUNIT']._serialized_end=2650
+  _globals['_RESULTROW']._serialized_start=2653
+  _globals['_RESULTROW']._serialized_end=3255
+  _globals['_JOBRESULT']._serialized_start=3258
+  _globals['_JOBRESULT']._serialized_end=3594
+  _globals['_JOBRESULT_PROVENANCEENTRY']._serialized_start=3545
+  _globals['_JOBRESULT_PROVENANCEENTRY']._serialized_end=3594
+  _globals['_JOBARTIFACT']._serialized_start=3596
+  _globals['_JOBARTIFACT']._serialized_end=3679
+  _globals['_PROGRESS']._serialized_start=3682
+  _globals['_PROGRESS']._serialized_end=3822
+  _globals['_WAITING']._serialized_start=3825
+  _globals['_WAITING']._serialized_end=4107
+  _globals['_WAITING_REASON']._serialized_start=3960
+  _globals['_WAITING_REASON']._serialized_end=4107
+  _globals['_JOB']._serialized_start=4110
+  _globals['_JOB']._serialized_end=5089
+  _globals['_JOB_STATE']._serialized_start=4909
+  _globals['_JOB_STATE']._serialized_end=5081
+  _globals['_CREATEJOBREQUEST']._serialized_start=5092
+  _globals['_CREATEJOBREQUEST']._serialized_end=5440
+  _globals['_GETJOBREQUEST']._serialized_start=5442
+  _globals['_GETJOBREQUEST']._serialized_end=5471
+  _globals['_LISTJOBSREQUEST']._serialized_start=5473
+  _globals['_LISTJOBSREQUEST']._serialized_end=5545
+  _globals['_LISTJOBSRESPONSE']._serialized_start=5547
+  _globals['_LISTJOBSRESPONSE']._serialized_end=5622
+  _globals['_WATCHJOBREQUEST']._serialized_start=5624
+  _globals['_WATCHJOBREQUEST']._serialized_end=5679
+  _globals['_WATCHJOBRESPONSE']._serialized_start=5682
+  _globals['_WATCHJOBRESPONSE']._serialized_end=6032
+  _globals['_STATECHANGE']._serialized_start=6034
+  _globals['_STATECHANGE']._serialized_end=6121
+  _globals['_UNITCHANGE']._serialized_start=6124
+  _globals['_UNITCHANGE']._serialized_end=6344
+  _globals['_UNITCHANGE_KIND']._serialized_start=6244
+  _globals['_UNITCHANGE_KIND']._serialized_end=6344
+  _globals['_METRIC']._serialized_start=6346
+  _globals['_METRIC']._serialized_end=6397
+  _globals['_HEARTBEAT']._serialized_start=6399
+  _globals['_HEARTBEAT']._serialized_end=6410
+  _globals['_CANCELJOBREQUEST']._serialized_start=6412
+  _globals['_CANCELJOBREQUEST']._serialized_end=6458
+  _globals['_RETRYJOBREQUEST']._serialized_start=6460
+  _globals['_RETRYJOBREQUEST']._serialized_end=6491
+  _globals['_DELETEJOBREQUEST']._serialized_start=6493
+  _globals['_DELETEJOBREQUEST']._serialized_end=6539
+  _globals['_DELETEJOBRESPONSE']._serialized_start=6541
+  _globals['_DELETEJOBRESPONSE']._serialized_end=6560
+  _globals['_JOBSERVICE']._serialized_start=6563
+  _globals['_JOBSERVICE']._serialized_end=7039
 # @@protoc_insertion_point(module_scope)

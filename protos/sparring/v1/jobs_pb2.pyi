@@ -18,6 +18,7 @@ from sparring.v1 import fitting_pb2 as _fitting_pb2
 from sparring.v1 import models_pb2 as _models_pb2
 from sparring.v1 import poisoning_pb2 as _poisoning_pb2
 from sparring.v1 import shared_pb2 as _shared_pb2
+from sparring.v1 import suites_pb2 as _suites_pb2
 from sparring.v1 import training_pb2 as _training_pb2
 from sparring.v1.fitting_pb2 import FitOptions as FitOptions
 from sparring.v1.poisoning_pb2 import Backdoor as Backdoor
@@ -42,6 +43,11 @@ from sparring.v1.shared_pb2 import DEVICE_GPU as DEVICE_GPU
 from sparring.v1.shared_pb2 import DEVICE_UNSPECIFIED as DEVICE_UNSPECIFIED
 from sparring.v1.shared_pb2 import Device as Device
 from sparring.v1.shared_pb2 import Proportion as Proportion
+from sparring.v1.suites_pb2 import Adaptive as Adaptive
+from sparring.v1.suites_pb2 import ChecklistItem as ChecklistItem
+from sparring.v1.suites_pb2 import Probes as Probes
+from sparring.v1.suites_pb2 import StageCount as StageCount
+from sparring.v1.suites_pb2 import Suite as Suite
 from sparring.v1.training_pb2 import CRAFTING_MODE_EVAL as CRAFTING_MODE_EVAL
 from sparring.v1.training_pb2 import CRAFTING_MODE_TRAIN as CRAFTING_MODE_TRAIN
 from sparring.v1.training_pb2 import CRAFTING_MODE_UNSPECIFIED as CRAFTING_MODE_UNSPECIFIED
@@ -204,6 +210,9 @@ class EvaluationSpec(_message.Message):
     CURVES_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     EXECUTION_FIELD_NUMBER: _builtins.int
+    SUITE_FIELD_NUMBER: _builtins.int
+    ADAPTIVE_FIELD_NUMBER: _builtins.int
+    PROBES_FIELD_NUMBER: _builtins.int
     seed: _builtins.int
     """Seed of everything random."""
     @_builtins.property
@@ -226,6 +235,18 @@ class EvaluationSpec(_message.Message):
     def execution(self) -> Global___Execution:
         """How it is cut up."""
 
+    @_builtins.property
+    def suite(self) -> _suites_pb2.Suite:
+        """A suite: the server adds its attacks, curves and probes to this spec. Those given beside it are kept."""
+
+    @_builtins.property
+    def adaptive(self) -> _suites_pb2.Adaptive:
+        """What was adapted to the models' defenses, in words."""
+
+    @_builtins.property
+    def probes(self) -> _suites_pb2.Probes:
+        """Set by the server from the suite."""
+
     def __init__(
         self,
         *,
@@ -235,10 +256,13 @@ class EvaluationSpec(_message.Message):
         curves: _abc.Iterable[Global___EpsilonCurve] | None = ...,
         seed: _builtins.int = ...,
         execution: Global___Execution | None = ...,
+        suite: _suites_pb2.Suite | None = ...,
+        adaptive: _suites_pb2.Adaptive | None = ...,
+        probes: _suites_pb2.Probes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "execution", b"execution"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adaptive", b"adaptive", "data", b"data", "execution", b"execution", "probes", b"probes", "suite", b"suite"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attacks", b"attacks", "curves", b"curves", "data", b"data", "execution", b"execution", "models", b"models", "seed", b"seed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adaptive", b"adaptive", "attacks", b"attacks", "curves", b"curves", "data", b"data", "execution", b"execution", "models", b"models", "probes", b"probes", "seed", b"seed", "suite", b"suite"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -409,9 +433,9 @@ class ResolvedModel(_message.Message):
     SIGNATURE_FIELD_NUMBER: _builtins.int
     DEFENSE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The name that was asked for."""
+    """`models/{model}`; the `jobs/{job}` of the training that is to make it while the job waits for that one."""
     weights_sha256: _builtins.str
-    """Digest of the weights."""
+    """Digest of the weights; empty while the job waits for the training that makes them."""
     defense: _builtins.str
     """The defense it was trained with; empty where unknown."""
     @_builtins.property
@@ -551,10 +575,12 @@ class Limits(_message.Message):
     DEADLINE_SECONDS_FIELD_NUMBER: _builtins.int
     QUEUE_SECONDS_FIELD_NUMBER: _builtins.int
     deadline_seconds: _builtins.float
-    """Seconds from acceptance to the end; reason DEADLINE_EXCEEDED. Range [1, 31536000]. Unset: no limit."""
+    """Seconds from acceptance to the end, what it waits for other jobs included; reason DEADLINE_EXCEEDED.
+    Range [1, 31536000]. Unset: no limit.
+    """
     queue_seconds: _builtins.float
-    """Seconds that it may wait for its first unit to be taken; reason QUEUE_TIME_EXCEEDED. Range [1, 31536000].
-    Unset: no limit.
+    """Seconds that it may wait for its first unit to be taken, from when it waits for no other job any more; reason
+    QUEUE_TIME_EXCEEDED. Range [1, 31536000]. Unset: no limit.
     """
     def __init__(
         self,
@@ -642,6 +668,8 @@ class ResultRow(_message.Message):
     VIOLATIONS_FIELD_NUMBER: _builtins.int
     MEDIAN_DISTANCE_FIELD_NUMBER: _builtins.int
     QUERIES_FIELD_NUMBER: _builtins.int
+    BROKEN_FIRST_FIELD_NUMBER: _builtins.int
+    STAGES_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model, `models/{model}`."""
     defense: _builtins.str
@@ -676,6 +704,10 @@ class ResultRow(_message.Message):
     """Median distance of the adversarial samples that the attack turned, in `norm`."""
     queries: _builtins.int
     """Queries, counted per sample, of an attack that asks for scores or labels only: its forward passes. 0 for others."""
+    broken_first: _builtins.int
+    """Samples that this attack of the table turned and none before it in the order of the spec did, in the ball of the
+    norm's last worst case. 0 for clean, worst cases, targeted attacks and points of a curve.
+    """
     @_builtins.property
     def clean_accuracy(self) -> _shared_pb2.Proportion:
         """Part of them that the model gets right clean, 0 to 1, with its 95 % Wilson interval."""
@@ -695,6 +727,10 @@ class ResultRow(_message.Message):
     @_builtins.property
     def parameters(self) -> _attacks_pb2.Attack:
         """The attack with every parameter resolved."""
+
+    @_builtins.property
+    def stages(self) -> _containers.RepeatedCompositeFieldContainer[_suites_pb2.StageCount]:
+        """Of an ensemble: what each of its stages broke."""
 
     def __init__(
         self,
@@ -720,10 +756,12 @@ class ResultRow(_message.Message):
         violations: _builtins.int = ...,
         median_distance: _builtins.float = ...,
         queries: _builtins.int = ...,
+        broken_first: _builtins.int = ...,
+        stages: _abc.Iterable[_suites_pb2.StageCount] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["clean_accuracy", b"clean_accuracy", "parameters", b"parameters", "robust_accuracy", b"robust_accuracy", "success_rate", b"success_rate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attack", b"attack", "backwards", b"backwards", "class_robust_accuracy", b"class_robust_accuracy", "clean_accuracy", b"clean_accuracy", "curve", b"curve", "defense", b"defense", "epsilon", b"epsilon", "forwards", b"forwards", "max_distance", b"max_distance", "mean_confidence", b"mean_confidence", "mean_distance", b"mean_distance", "median_distance", b"median_distance", "model", b"model", "n", b"n", "norm", b"norm", "parameters", b"parameters", "queries", b"queries", "robust_accuracy", b"robust_accuracy", "seconds", b"seconds", "success_rate", b"success_rate", "violations", b"violations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attack", b"attack", "backwards", b"backwards", "broken_first", b"broken_first", "class_robust_accuracy", b"class_robust_accuracy", "clean_accuracy", b"clean_accuracy", "curve", b"curve", "defense", b"defense", "epsilon", b"epsilon", "forwards", b"forwards", "max_distance", b"max_distance", "mean_confidence", b"mean_confidence", "mean_distance", b"mean_distance", "median_distance", b"median_distance", "model", b"model", "n", b"n", "norm", b"norm", "parameters", b"parameters", "queries", b"queries", "robust_accuracy", b"robust_accuracy", "seconds", b"seconds", "stages", b"stages", "success_rate", b"success_rate", "violations", b"violations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -761,6 +799,7 @@ class JobResult(_message.Message):
     WARNINGS_FIELD_NUMBER: _builtins.int
     PROVENANCE_FIELD_NUMBER: _builtins.int
     POISONING_ROWS_FIELD_NUMBER: _builtins.int
+    CHECKLIST_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model that a training made, `models/{model}`."""
     @_builtins.property
@@ -783,6 +822,10 @@ class JobResult(_message.Message):
     def poisoning_rows(self) -> _containers.RepeatedCompositeFieldContainer[_poisoning_pb2.PoisoningRow]:
         """The table of a poisoning, by fraction; `rows` is empty there."""
 
+    @_builtins.property
+    def checklist(self) -> _containers.RepeatedCompositeFieldContainer[_suites_pb2.ChecklistItem]:
+        """The fourteen points of a robustness report, in their order. Empty unless the job is an evaluation."""
+
     def __init__(
         self,
         *,
@@ -792,10 +835,11 @@ class JobResult(_message.Message):
         warnings: _abc.Iterable[_builtins.str] | None = ...,
         provenance: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         poisoning_rows: _abc.Iterable[_poisoning_pb2.PoisoningRow] | None = ...,
+        checklist: _abc.Iterable[_suites_pb2.ChecklistItem] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifacts", b"artifacts", "model", b"model", "poisoning_rows", b"poisoning_rows", "provenance", b"provenance", "rows", b"rows", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifacts", b"artifacts", "checklist", b"checklist", "model", b"model", "poisoning_rows", b"poisoning_rows", "provenance", b"provenance", "rows", b"rows", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -813,7 +857,8 @@ class JobArtifact(_message.Message):
     FILENAME_FIELD_NUMBER: _builtins.int
     role: _builtins.str
     """What it is: "adversarial" (safetensors), "report" (HTML), "metrics" (JSON), "weights" (safetensors),
-    "manifest" (JSON: the digests of everything that the result was made from, see `sparring verify`).
+    "manifest" (JSON: the digests of everything that the result was made from, see `sparring verify`), "verdicts"
+    (safetensors: which samples each row of the table counts, see `sparring compare`), "markdown" (the report as text).
     """
     artifact: _builtins.str
     """`artifacts/{sha256}`."""
@@ -898,6 +943,8 @@ class Waiting(_message.Message):
         """A worker is about to take it."""
         REASON_RECOVERING: Waiting._Reason.ValueType  # 4
         """A worker was lost and its unit waits to be taken again."""
+        REASON_DEPENDENCY: Waiting._Reason.ValueType  # 5
+        """Jobs that it comes after have not succeeded yet; see `jobs`."""
 
     class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
         """The cause."""
@@ -911,11 +958,14 @@ class Waiting(_message.Message):
     """A worker is about to take it."""
     REASON_RECOVERING: Waiting.Reason.ValueType  # 4
     """A worker was lost and its unit waits to be taken again."""
+    REASON_DEPENDENCY: Waiting.Reason.ValueType  # 5
+    """Jobs that it comes after have not succeeded yet; see `jobs`."""
 
     REASON_FIELD_NUMBER: _builtins.int
     JOBS_AHEAD_FIELD_NUMBER: _builtins.int
     WORKERS_LISTENING_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    JOBS_FIELD_NUMBER: _builtins.int
     reason: Global___Waiting.Reason.ValueType
     """The cause."""
     jobs_ahead: _builtins.int
@@ -924,6 +974,10 @@ class Waiting(_message.Message):
     """Workers that could take it."""
     message: _builtins.str
     """The cause in words, with what would help."""
+    @_builtins.property
+    def jobs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """REASON_DEPENDENCY: the jobs that it waits for, `jobs/{job}`."""
+
     def __init__(
         self,
         *,
@@ -931,10 +985,11 @@ class Waiting(_message.Message):
         jobs_ahead: _builtins.int = ...,
         workers_listening: _builtins.int = ...,
         message: _builtins.str = ...,
+        jobs: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["jobs_ahead", b"jobs_ahead", "message", b"message", "reason", b"reason", "workers_listening", b"workers_listening"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["jobs", b"jobs", "jobs_ahead", b"jobs_ahead", "message", b"message", "reason", b"reason", "workers_listening", b"workers_listening"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1007,6 +1062,7 @@ class Job(_message.Message):
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     FINISHED_UNITS_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`jobs/{job}`."""
     state: Global___Job.State.ValueType
@@ -1077,6 +1133,12 @@ class Job(_message.Message):
     def finished_units(self) -> _containers.RepeatedCompositeFieldContainer[Global___FinishedUnit]:
         """Set by GetJob for an attack or an evaluation that ended as FAILED, CANCELLED or QUARANTINED: what was finished."""
 
+    @_builtins.property
+    def after(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The jobs that it comes after: those of the request, and trainings under way whose model it names. Where one of them does
+        not succeed, it ends as FAILED (reason DEPENDENCY_FAILED).
+        """
+
     def __init__(
         self,
         *,
@@ -1100,10 +1162,11 @@ class Job(_message.Message):
         display_name: _builtins.str = ...,
         limits: Global___Limits | None = ...,
         finished_units: _abc.Iterable[Global___FinishedUnit] | None = ...,
+        after: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attack", b"attack", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "evaluation", b"evaluation", "intake", b"intake", "limits", b"limits", "poisoning", b"poisoning", "progress", b"progress", "resolution", b"resolution", "result", b"result", "spec", b"spec", "start_time", b"start_time", "training", b"training", "waiting", b"waiting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attack", b"attack", "create_time", b"create_time", "display_name", b"display_name", "end_time", b"end_time", "error", b"error", "etag", b"etag", "evaluation", b"evaluation", "finished_units", b"finished_units", "intake", b"intake", "last_event_id", b"last_event_id", "limits", b"limits", "name", b"name", "poisoning", b"poisoning", "progress", b"progress", "resolution", b"resolution", "result", b"result", "spec", b"spec", "start_time", b"start_time", "state", b"state", "training", b"training", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "attack", b"attack", "create_time", b"create_time", "display_name", b"display_name", "end_time", b"end_time", "error", b"error", "etag", b"etag", "evaluation", b"evaluation", "finished_units", b"finished_units", "intake", b"intake", "last_event_id", b"last_event_id", "limits", b"limits", "name", b"name", "poisoning", b"poisoning", "progress", b"progress", "resolution", b"resolution", "result", b"result", "spec", b"spec", "start_time", b"start_time", "state", b"state", "training", b"training", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_spec: _TypeAlias = _typing.Literal["attack", "training", "evaluation", "intake", "poisoning"]  # noqa: Y015
     _WhichOneofArgType_spec: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
@@ -1125,6 +1188,8 @@ class CreateJobRequest(_message.Message):
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    REUSE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """A UUID made by the client: the same id with the same request within 24 h answers with the same job.
     Empty: no protection against duplicates.
@@ -1133,6 +1198,12 @@ class CreateJobRequest(_message.Message):
     """Check and resolve only; the job in the answer has no name and is not kept."""
     display_name: _builtins.str
     """The client's own words for it, at most 200 characters."""
+    reuse: _builtins.bool
+    """Where a job of the same content has SUCCEEDED and its result is still there, answer with that job, and make none. Content:
+    spec and resolution (models and data by name and digest, every parameter, seed, plan of units) and the code's version;
+    not the machine or its threads, nor display_name, limits and `after`. Data of mounted folders and plug-ins, which no digest
+    pins, are never the same.
+    """
     @_builtins.property
     def attack(self) -> Global___AttackSpec:
         """An attack."""
@@ -1153,6 +1224,10 @@ class CreateJobRequest(_message.Message):
     def limits(self) -> Global___Limits:
         """How long it may take."""
 
+    @_builtins.property
+    def after(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Jobs, `jobs/{job}`, at most 16, that have to succeed before any unit of this one is taken."""
+
     def __init__(
         self,
         *,
@@ -1164,10 +1239,12 @@ class CreateJobRequest(_message.Message):
         validate_only: _builtins.bool = ...,
         display_name: _builtins.str = ...,
         limits: Global___Limits | None = ...,
+        after: _abc.Iterable[_builtins.str] | None = ...,
+        reuse: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attack", b"attack", "evaluation", b"evaluation", "limits", b"limits", "poisoning", b"poisoning", "spec", b"spec", "training", b"training"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attack", b"attack", "display_name", b"display_name", "evaluation", b"evaluation", "limits", b"limits", "poisoning", b"poisoning", "request_id", b"request_id", "spec", b"spec", "training", b"training", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "attack", b"attack", "display_name", b"display_name", "evaluation", b"evaluation", "limits", b"limits", "poisoning", b"poisoning", "request_id", b"request_id", "reuse", b"reuse", "spec", b"spec", "training", b"training", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_spec: _TypeAlias = _typing.Literal["attack", "training", "evaluation", "poisoning"]  # noqa: Y015
     _WhichOneofArgType_spec: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015

@@ -86,7 +86,9 @@ class JobServiceServicer:
         """Accepts a job. Once this has answered, the job reaches an end whatever dies.
         INVALID_ARGUMENT with BadRequest: every bad field at once; also a request_id that came before with another body, or a
         network whose weights fit no artifact.
-        NOT_FOUND with ResourceInfo: a model or dataset that is not there. FAILED_PRECONDITION: one that is not READY.
+        NOT_FOUND with ResourceInfo: a model, dataset or job of `after` that is not there. FAILED_PRECONDITION: a model or dataset
+        that is not READY; a job of `after` that did not succeed (DEPENDENCY_FAILED).
+        A model that a training under way is to make MAY be named, by its `jobs/{job}` or its `model_id`: the job waits for it.
         RESOURCE_EXHAUSTED with RetryInfo: the store is too full to take new work; with QuotaFailure: the tenant's quota is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -130,14 +132,16 @@ class JobServiceServicer:
 
     def RetryJob(self, request, context):
         """Queues a FAILED, CANCELLED or QUARANTINED job again; units that were committed are kept, and its limits begin anew.
-        NOT_FOUND. FAILED_PRECONDITION: it has not ended, or it succeeded. RESOURCE_EXHAUSTED as for CreateJob.
+        NOT_FOUND. FAILED_PRECONDITION: it has not ended, or it succeeded, or a job that it waits for did not succeed
+        (DEPENDENCY_FAILED; retry that one first) or is gone (DEPENDENCY_GONE). RESOURCE_EXHAUSTED as for CreateJob.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteJob(self, request, context):
-        """Forgets an ended job, its events and its results. NOT_FOUND. FAILED_PRECONDITION: it has not ended. ABORTED: etag.
+        """Forgets an ended job, its events and its results. NOT_FOUND. ABORTED: etag. FAILED_PRECONDITION: it has not ended, or
+        another job waits for what it made (AWAITED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

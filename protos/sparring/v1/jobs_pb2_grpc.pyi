@@ -29,6 +29,11 @@ from sparring.v1.shared_pb2 import DEVICE_GPU as DEVICE_GPU
 from sparring.v1.shared_pb2 import DEVICE_UNSPECIFIED as DEVICE_UNSPECIFIED
 from sparring.v1.shared_pb2 import Device as Device
 from sparring.v1.shared_pb2 import Proportion as Proportion
+from sparring.v1.suites_pb2 import Adaptive as Adaptive
+from sparring.v1.suites_pb2 import ChecklistItem as ChecklistItem
+from sparring.v1.suites_pb2 import Probes as Probes
+from sparring.v1.suites_pb2 import StageCount as StageCount
+from sparring.v1.suites_pb2 import Suite as Suite
 from sparring.v1.training_pb2 import CRAFTING_MODE_EVAL as CRAFTING_MODE_EVAL
 from sparring.v1.training_pb2 import CRAFTING_MODE_TRAIN as CRAFTING_MODE_TRAIN
 from sparring.v1.training_pb2 import CRAFTING_MODE_UNSPECIFIED as CRAFTING_MODE_UNSPECIFIED
@@ -90,7 +95,9 @@ class JobServiceStub:
     """Accepts a job. Once this has answered, the job reaches an end whatever dies.
     INVALID_ARGUMENT with BadRequest: every bad field at once; also a request_id that came before with another body, or a
     network whose weights fit no artifact.
-    NOT_FOUND with ResourceInfo: a model or dataset that is not there. FAILED_PRECONDITION: one that is not READY.
+    NOT_FOUND with ResourceInfo: a model, dataset or job of `after` that is not there. FAILED_PRECONDITION: a model or dataset
+    that is not READY; a job of `after` that did not succeed (DEPENDENCY_FAILED).
+    A model that a training under way is to make MAY be named, by its `jobs/{job}` or its `model_id`: the job waits for it.
     RESOURCE_EXHAUSTED with RetryInfo: the store is too full to take new work; with QuotaFailure: the tenant's quota is.
     """
     GetJob: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.GetJobRequest, _jobs_pb2.Job]
@@ -112,10 +119,13 @@ class JobServiceStub:
     """
     RetryJob: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.RetryJobRequest, _jobs_pb2.Job]
     """Queues a FAILED, CANCELLED or QUARANTINED job again; units that were committed are kept, and its limits begin anew.
-    NOT_FOUND. FAILED_PRECONDITION: it has not ended, or it succeeded. RESOURCE_EXHAUSTED as for CreateJob.
+    NOT_FOUND. FAILED_PRECONDITION: it has not ended, or it succeeded, or a job that it waits for did not succeed
+    (DEPENDENCY_FAILED; retry that one first) or is gone (DEPENDENCY_GONE). RESOURCE_EXHAUSTED as for CreateJob.
     """
     DeleteJob: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.DeleteJobRequest, _jobs_pb2.DeleteJobResponse]
-    """Forgets an ended job, its events and its results. NOT_FOUND. FAILED_PRECONDITION: it has not ended. ABORTED: etag."""
+    """Forgets an ended job, its events and its results. NOT_FOUND. ABORTED: etag. FAILED_PRECONDITION: it has not ended, or
+    another job waits for what it made (AWAITED).
+    """
 
 @_typing.type_check_only
 class JobServiceAsyncStub(JobServiceStub):
@@ -130,7 +140,9 @@ class JobServiceAsyncStub(JobServiceStub):
     """Accepts a job. Once this has answered, the job reaches an end whatever dies.
     INVALID_ARGUMENT with BadRequest: every bad field at once; also a request_id that came before with another body, or a
     network whose weights fit no artifact.
-    NOT_FOUND with ResourceInfo: a model or dataset that is not there. FAILED_PRECONDITION: one that is not READY.
+    NOT_FOUND with ResourceInfo: a model, dataset or job of `after` that is not there. FAILED_PRECONDITION: a model or dataset
+    that is not READY; a job of `after` that did not succeed (DEPENDENCY_FAILED).
+    A model that a training under way is to make MAY be named, by its `jobs/{job}` or its `model_id`: the job waits for it.
     RESOURCE_EXHAUSTED with RetryInfo: the store is too full to take new work; with QuotaFailure: the tenant's quota is.
     """
     GetJob: _aio.UnaryUnaryMultiCallable[_jobs_pb2.GetJobRequest, _jobs_pb2.Job]  # type: ignore[assignment]
@@ -152,10 +164,13 @@ class JobServiceAsyncStub(JobServiceStub):
     """
     RetryJob: _aio.UnaryUnaryMultiCallable[_jobs_pb2.RetryJobRequest, _jobs_pb2.Job]  # type: ignore[assignment]
     """Queues a FAILED, CANCELLED or QUARANTINED job again; units that were committed are kept, and its limits begin anew.
-    NOT_FOUND. FAILED_PRECONDITION: it has not ended, or it succeeded. RESOURCE_EXHAUSTED as for CreateJob.
+    NOT_FOUND. FAILED_PRECONDITION: it has not ended, or it succeeded, or a job that it waits for did not succeed
+    (DEPENDENCY_FAILED; retry that one first) or is gone (DEPENDENCY_GONE). RESOURCE_EXHAUSTED as for CreateJob.
     """
     DeleteJob: _aio.UnaryUnaryMultiCallable[_jobs_pb2.DeleteJobRequest, _jobs_pb2.DeleteJobResponse]  # type: ignore[assignment]
-    """Forgets an ended job, its events and its results. NOT_FOUND. FAILED_PRECONDITION: it has not ended. ABORTED: etag."""
+    """Forgets an ended job, its events and its results. NOT_FOUND. ABORTED: etag. FAILED_PRECONDITION: it has not ended, or
+    another job waits for what it made (AWAITED).
+    """
 
 class JobServiceServicer(metaclass=_abc_1.ABCMeta):
     """Jobs as resources. A job belongs to the tenant whose key asked for it; to every other tenant it is NOT_FOUND.
@@ -173,7 +188,9 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         """Accepts a job. Once this has answered, the job reaches an end whatever dies.
         INVALID_ARGUMENT with BadRequest: every bad field at once; also a request_id that came before with another body, or a
         network whose weights fit no artifact.
-        NOT_FOUND with ResourceInfo: a model or dataset that is not there. FAILED_PRECONDITION: one that is not READY.
+        NOT_FOUND with ResourceInfo: a model, dataset or job of `after` that is not there. FAILED_PRECONDITION: a model or dataset
+        that is not READY; a job of `after` that did not succeed (DEPENDENCY_FAILED).
+        A model that a training under way is to make MAY be named, by its `jobs/{job}` or its `model_id`: the job waits for it.
         RESOURCE_EXHAUSTED with RetryInfo: the store is too full to take new work; with QuotaFailure: the tenant's quota is.
         """
 
@@ -225,7 +242,8 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_jobs_pb2.Job, _abc.Awaitable[_jobs_pb2.Job]]:
         """Queues a FAILED, CANCELLED or QUARANTINED job again; units that were committed are kept, and its limits begin anew.
-        NOT_FOUND. FAILED_PRECONDITION: it has not ended, or it succeeded. RESOURCE_EXHAUSTED as for CreateJob.
+        NOT_FOUND. FAILED_PRECONDITION: it has not ended, or it succeeded, or a job that it waits for did not succeed
+        (DEPENDENCY_FAILED; retry that one first) or is gone (DEPENDENCY_GONE). RESOURCE_EXHAUSTED as for CreateJob.
         """
 
     @_abc_1.abstractmethod
@@ -234,6 +252,8 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _jobs_pb2.DeleteJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_jobs_pb2.DeleteJobResponse, _abc.Awaitable[_jobs_pb2.DeleteJobResponse]]:
-        """Forgets an ended job, its events and its results. NOT_FOUND. FAILED_PRECONDITION: it has not ended. ABORTED: etag."""
+        """Forgets an ended job, its events and its results. NOT_FOUND. ABORTED: etag. FAILED_PRECONDITION: it has not ended, or
+        another job waits for what it made (AWAITED).
+        """
 
 def add_JobServiceServicer_to_server(servicer: JobServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -6,11 +6,17 @@
 --   job:ID            HASH    the record: id tenant kind lane state spec spec_hash request_id units display_name version
 --                             created started ended last_event place error lost overdue result registered progress told
 --                             told_ms told_message message since idle ran recovering end_token last_op deadline_ms
---                             queue_ms mega_ops
+--                             queue_ms mega_ops after makes made content pins blocked
 --                               place: its turn in the queue; since, idle: since when some unit, no unit runs;
 --                               ran: how long it ran before; told: fraction of its last progress event;
 --                               lost, overdue: JSON, why it is quarantined or which of its limits it went beyond;
---                               end_token: the lease that ended it; mega_ops: what it costs, in millions of operations
+--                               end_token: the lease that ended it; mega_ops: what it costs, in millions of operations;
+--                               after: jobs that it waits for, until all of them have succeeded; makes: the model id that
+--                               a training asks for; made: digest of the weights that it made; content: what it computes,
+--                               as a digest; pins: its models, 'NAME=DIGEST'; blocked: JSON, which of `after` did not succeed
+--   wait:ID           HASH    of a job that waits for trainings: rest: the spec without its models; models: their number;
+--                             of model I: m:I message, f:I training that makes it or '', p:I its pin
+--   waiters:ID        SET     QUEUED jobs in whose `after` it is
 --   units:ID          HASH    of unit U: t:U token, w:U worker and l:U length of the lease while leased; a:U attempts;
 --                             c:U checkpoint; o:U 'TOKEN:word' how its last lease ended; m:U:NAME its last metric
 --   running:ID        HASH    leased unit -> fraction done, 0 to 1
@@ -27,6 +33,8 @@
 --   claim:CLAIM       STRING  JSON [id, unit, token, attempt, deadline], ten minutes: a repeated claim is the same claim
 --   done:OPERATION    STRING  ten minutes, one for an audit entry: a repeated delete is the same delete
 --   req:TENANT:REQ    STRING  'HASH ID', 24 hours: a repeated submit is the same submit
+--   making:TENANT:ID  ZSET    trainings that have not ended and ask for this model id, by place
+--   kept:TENANT       HASH    'CONTENT PINS' -> the job that succeeded with it last
 --   idx:TENANT        ZSET    every job, in the order of acceptance
 --   ended             ZSET    ended jobs, by time of the end
 --   tenant:TENANT     HASH    its quota: max_queued_jobs max_running_jobs max_artifact_bytes max_giga_ops weight; its usage:
@@ -135,6 +143,22 @@ local function index_state(id, state, lane, tenant, place, now)
   end
 end
 
+-- What leads to a job by what it makes, and by what it has computed.
+local function index_content(id, state, tenant, place)
+  local makes, content, pins = get(id, 'makes', 'content', 'pins')
+  if makes and makes ~= '' then
+    local making = P .. 'making:' .. tenant .. ':' .. makes
+    if TERMINAL[state] then
+      redis.call('ZREM', making, id)
+    else
+      redis.call('ZADD', making, place, id)
+    end
+  end
+  if state == SUCCEEDED and content and content ~= '' then
+    redis.call('HSET', P .. 'kept:' .. tenant, content .. ' ' .. pins, id)
+  end
+end
+
 -- The one place where a job's state is written.
 local function set_state(id, state, now, payload, status)
   local before, lane, tenant, place, mega_ops = get(id, 'state', 'lane', 'tenant', 'place', 'mega_ops')
@@ -142,6 +166,7 @@ local function set_state(id, state, now, payload, status)
   redis.call('HSET', job_key(id), 'state', state)
   redis.call('HINCRBY', job_key(id), 'version', 1)
   index_state(id, state, lane, tenant, place, now)
+  index_content(id, state, tenant, place)
   payload = payload or {}
   payload.state = state
   event(id, 'state', payload, now, status)

@@ -173,30 +173,3 @@ local function ring_waiting(tenant, now)
     end
   end
 end
-
--- Ends the job whatever else of it runs; those workers find their tokens stale.
-local function end_job(id, state, now, payload, status)
-  for _, unit in ipairs(redis.call('HKEYS', P .. 'running:' .. id)) do
-    end_lease(id, unit, 'dropped', now)
-  end
-  close_units(id)
-  redis.call('HSET', job_key(id), 'progress', cjson.encode(progress_of(id, now)))
-  set_state(id, state, now, payload, status)
-  ring_waiting((get(id, 'tenant')), now)
-end
-
--- After a lease of a job that is being cancelled has ended: the last one out ends the job.
-local function settle_cancel(id, left, now)
-  if left == 0 then
-    end_job(id, CANCELLED, now)
-  end
-end
-
--- After a lease ended without a result: the unit is open again, and a job of which nothing runs waits again.
-local function reopen(id, unit, left, now, recovering)
-  open_units(id, {unit}, now)
-  if left == 0 then
-    redis.call('HSET', job_key(id), 'recovering', recovering)
-    set_state(id, QUEUED, now)
-  end
-end

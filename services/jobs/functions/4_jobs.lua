@@ -1,25 +1,18 @@
 -- What clients ask for: submit, cancel, retry, delete, list, position.
 
--- From now on the clock runs for what limits the job.
-local function begin_limits(id, now)
-  local deadline_ms, queue_ms = get(id, 'deadline_ms', 'queue_ms')
-  for what, length_ms in pairs({deadline = tonumber(deadline_ms), queue = tonumber(queue_ms)}) do
-    if length_ms > 0 then
-      redis.call('ZADD', P .. 'due', int(now + length_ms), id .. '/' .. what)
-    end
-  end
-end
-
--- Puts a job that is recorded at the end of the queue.
+-- Puts a job that is recorded at the end of the queue, or lets it wait for others; it keeps the place meanwhile.
 local function enqueue(id, now)
   redis.call('HSET', job_key(id), 'place', redis.call('INCR', P .. 'places'))
   set_state(id, QUEUED, now)
-  begin_limits(id, now)
-  open_rest(id, now)
+  begin_limit(id, 'deadline', now)
+  for dependency in dependencies(id) do
+    redis.call('SADD', P .. 'waiters:' .. dependency, id)
+  end
+  set_off(id, now)
 end
 
-local function submit(_, args)
-  local id, tenant, kind, lane, spec, hash, request, units, name, deadline_ms, queue_ms, mega_ops = unpack(args, 1, 12)
+-- What a submit is answered with that was made before, under its request id or its own; nil for a new one.
+local function made_before(id, tenant, request, hash)
   local known = request ~= '' and redis.call('GET', P .. 'req:' .. tenant .. ':' .. request)
   if known then
     local first_hash, first_id = string.match(known, '^(%S+) (.+)$')
@@ -32,17 +25,47 @@ local function submit(_, args)
   if first_hash then
     return first_tenant == tenant and first_hash == hash and reply(id) or {'TAKEN', id}
   end
-  local refused = job_refused(tenant, tonumber(mega_ops))
+end
+
+-- The job of this content that succeeded last; a training only while the model is there that it made.
+local function kept_job(tenant, content, pins)
+  local id = redis.call('HGET', P .. 'kept:' .. tenant, content .. ' ' .. pins)
+  local kind, registered = get(id or '', 'kind', 'registered')
+  if kind == 'training' and redis.call('HGET', P .. 'reg:' .. tenant .. ':model:owner', registered or '') ~= id then
+    return nil
+  end
+  return id or nil
+end
+
+-- The job that a submit need not make: it was made before, or the same was computed.
+local function same(_, args)
+  local id, tenant, request, hash, content, pins = unpack(args)
+  local before = made_before(id, tenant, request, hash)
+  local kept = not before and content ~= '' and kept_job(tenant, content, pins)
+  return before or (kept and reply(kept)) or {'NONE'}
+end
+
+local function submit(_, args)
+  local id, tenant, kind, lane, spec, hash, request, units, name, deadline_ms, queue_ms, mega_ops = unpack(args, 1, 12)
+  local makes, content, pins, after = unpack(args, 13, 16)
+  local before = made_before(id, tenant, request, hash)
+  if before then
+    return before
+  end
+  local trainings, record = read_models(args, 17)
+  local refused = in_vain(tenant, after, trainings) or job_refused(tenant, tonumber(mega_ops))
   if refused then
     return refused
   end
   local now = now_ms()
-  if args[13] and not put_record(tenant, args, 13, id, now) then
-    return {'TAKEN', args[14]}
+  if args[record] and not put_record(tenant, args, record, id, now) then
+    return {'TAKEN', args[record + 1]}
   end
   redis.call('HSET', job_key(id), 'id', id, 'tenant', tenant, 'kind', kind, 'lane', lane, 'spec', spec,
     'spec_hash', hash, 'request_id', request, 'units', units, 'display_name', name, 'deadline_ms', deadline_ms,
-    'queue_ms', queue_ms, 'mega_ops', mega_ops, 'created', int(now), 'version', 0)
+    'queue_ms', queue_ms, 'mega_ops', mega_ops, 'created', int(now), 'version', 0, 'makes', makes, 'content', content,
+    'pins', pins, 'after', after)
+  keep_models(id, args, 17)
   redis.call('HSET', job_key(id), 'progress', cjson.encode(progress_of(id, now)))
   if request ~= '' then
     redis.call('SET', P .. 'req:' .. tenant .. ':' .. request, hash .. ' ' .. id, 'PX', REQUEST_KEPT_MS)
@@ -101,16 +124,17 @@ local function retry(_, args)
   if not TERMINAL[state] or state == SUCCEEDED then
     return {'STATE', state}
   end
-  refused = job_refused(tenant, tonumber((get(id, 'mega_ops'))))
+  refused = in_vain(tenant, (get(id, 'after')) or '', teachers(id))
+    or job_refused(tenant, tonumber((get(id, 'mega_ops'))))
   if refused then
     return refused
   end
-  for _, field in ipairs(redis.call('HKEYS', P .. 'units:' .. id)) do
-    if string.sub(field, 1, 2) == 'a:' then
-      redis.call('HDEL', P .. 'units:' .. id, field)
+  for _, attempts in ipairs(redis.call('HKEYS', P .. 'units:' .. id)) do
+    if string.sub(attempts, 1, 2) == 'a:' then
+      redis.call('HDEL', P .. 'units:' .. id, attempts)
     end
   end
-  redis.call('HDEL', job_key(id), 'error', 'lost', 'overdue', 'ended', 'end_token', 'recovering')
+  redis.call('HDEL', job_key(id), 'error', 'lost', 'overdue', 'blocked', 'ended', 'end_token', 'recovering')
   redis.call('HSET', job_key(id), 'last_op', operation)
   redis.call('ZREM', P .. 'ended', id)
   enqueue(id, now_ms())
@@ -118,14 +142,23 @@ local function retry(_, args)
 end
 
 local function forget_job(id)
-  local tenant, request = get(id, 'tenant', 'request_id')
+  local tenant, request, content, pins = get(id, 'tenant', 'request_id', 'content', 'pins')
+  local kept, same_content = P .. 'kept:' .. tenant, (content or '') .. ' ' .. (pins or '')
+  if redis.call('HGET', kept, same_content) == id then
+    redis.call('HDEL', kept, same_content)
+  end
   redis.call('ZREM', P .. 'idx:' .. tenant, id)
   redis.call('ZREM', P .. 'ended', id)
   if request ~= '' then
     redis.call('UNLINK', P .. 'req:' .. tenant .. ':' .. request)
   end
   redis.call('UNLINK', job_key(id), P .. 'units:' .. id, P .. 'running:' .. id, P .. 'results:' .. id,
-    P .. 'open:' .. id, P .. 'ev:' .. id)
+    P .. 'open:' .. id, P .. 'ev:' .. id, P .. 'wait:' .. id)
+end
+
+-- Whether somebody waits for it still: that it has succeeded is not all that they wait for.
+local function is_awaited(id)
+  return redis.call('EXISTS', P .. 'waiters:' .. id) == 1
 end
 
 local function delete(_, args)
@@ -140,6 +173,9 @@ local function delete(_, args)
   end
   if not TERMINAL[state] then
     return {'STATE', state}
+  end
+  if is_awaited(id) then
+    return {'AWAITED', redis.call('SRANDMEMBER', P .. 'waiters:' .. id)}
   end
   forget_job(id)
   redis.call('SET', done, id, 'PX', DONE_KEPT_MS)
@@ -167,12 +203,13 @@ local function list(_, args)
   return {more and cursor or '0', page}
 end
 
--- Jobs of the same tenant that workers take first, workers that could take it, whether a worker of it was lost.
+-- Jobs of the same tenant that workers take first, workers that could take it, whether a worker of it was lost, and the
+-- jobs that it waits for.
 local function position(_, args)
   local id = args[1]
   local state, lane, tenant, place, recovering = get(id, 'state', 'lane', 'tenant', 'place', 'recovering')
   if tonumber(state) ~= QUEUED then
-    return {0, 0, 0}
+    return {0, 0, 0, {}}
   end
   local function before(own)
     return redis.call('ZCOUNT', P .. 'ready:' .. own .. ':' .. tenant, '-inf', '(' .. place)
@@ -185,7 +222,7 @@ local function position(_, args)
     end
     listening = listening + workers
   end
-  return {(ahead or 0) + before('any'), listening, tonumber(recovering or 0)}
+  return {(ahead or 0) + before('any'), listening, tonumber(recovering or 0), awaited(id)}
 end
 
 local function results(_, args)

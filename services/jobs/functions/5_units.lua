@@ -123,6 +123,10 @@ local function register_outcome(id, args, first, now)
   local used = put_record((get(id, 'tenant')), args, first, id, now)
   if used then
     redis.call('HSET', job_key(id), 'registered', used)
+    local weights = args[first] == 'model' and string.match(args[first + 5], '%S+')
+    if weights then
+      redis.call('HSET', job_key(id), 'made', weights)
+    end
   end
   return used
 end

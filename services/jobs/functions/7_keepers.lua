@@ -89,7 +89,12 @@ local function expire(_, args)
   local limit, kept_ms, now = args[1], args[2], now_ms()
   local jobs = redis.call('ZRANGEBYSCORE', P .. 'ended', '-inf', int(now - kept_ms), 'LIMIT', 0, limit)
   for _, id in ipairs(jobs) do
-    forget_job(id)
+    if is_awaited(id) then
+      -- It is looked at again as if it had ended now.
+      redis.call('ZADD', P .. 'ended', int(now), id)
+    else
+      forget_job(id)
+    end
   end
   local artifacts = redis.call('ZRANGEBYSCORE', P .. 'lapse', '-inf', int(now), 'LIMIT', 0, limit)
   for _, member in ipairs(artifacts) do
@@ -202,6 +207,7 @@ local function publish(name, callback, flags)
 end
 
 publish('submit', submit, LIMITED)
+publish('same', same, READING)
 publish('cancel', cancel, ALWAYS)
 publish('retry', retry, LIMITED)
 publish('delete', delete, ALWAYS)

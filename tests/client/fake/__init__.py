@@ -23,9 +23,10 @@ from .base import Base, status_of
 from .jobs import Jobs
 from .lab import FGSM, Lab
 from .registry import Catalog, Registry
+from .results import judged
 from .tenants import Tenants
 
-__all__ = ["FGSM", "Lab", "Server", "Service", "retry_quickly", "status_of"]
+__all__ = ["FGSM", "Lab", "Server", "Service", "judged", "retry_quickly", "status_of"]
 
 
 def retry_quickly(monkeypatch):

@@ -14,9 +14,11 @@ class Jobs(jobs_pb2_grpc.JobServiceServicer):
     def __init__(self):
         super().__init__()
         self.jobs, self.by_request_id, self.events = {}, {}, defaultdict(list)
+        self.by_content = {}  # of jobs that were made and have succeeded, for reuse
         self.next_job = None  # arguments of add_job for what becomes of the next created job
         self.retried_after = None  # the event after which a retried job starts again, to end as it is held
         self.on_create = None  # is told of each job that is made, to give it a result
+        self.on_validate = None  # is told of each job that is only checked, to resolve it
         self.waiting = ""  # why that job waits at first
         self.open_watches = 0
         self.lock = threading.Lock()
@@ -27,10 +29,19 @@ class Jobs(jobs_pb2_grpc.JobServiceServicer):
             return self.jobs[self.by_request_id[request.request_id]]
         job = jobs_pb2.Job(name="" if request.validate_only else f"jobs/job-{len(self.jobs) + 1}", state=1)
         spec = getattr(request, request.WhichOneof("spec"))
+        for name in request.after:
+            if name not in self.jobs:
+                self.missing(context, name)
+        content = spec.SerializeToString(deterministic=True)
+        if request.reuse and not request.validate_only and content in self.by_content:
+            return self.jobs[self.by_content[content]]
+        job.after.extend(request.after)
         getattr(job, request.WhichOneof("spec")).CopyFrom(spec)
         job.display_name = request.display_name
         if request.HasField("limits"):
             job.limits.CopyFrom(request.limits)
+        if request.validate_only and self.on_validate is not None:
+            self.on_validate(job)
         if not request.validate_only:
             self.jobs[job.name] = job
             self.by_request_id[request.request_id] = job.name
@@ -39,6 +50,8 @@ class Jobs(jobs_pb2_grpc.JobServiceServicer):
                 job.waiting.message = self.waiting
             if self.on_create is not None:
                 self.on_create(self.jobs[job.name])
+            if self.jobs[job.name].state == job.STATE_SUCCEEDED:
+                self.by_content[content] = job.name
             # Seen by the client before the answer is lost, if it is.
             if self.failures["CreateJob:after"]:
                 self.abort(context, self.failures["CreateJob:after"].popleft())

@@ -4,7 +4,7 @@ import math
 
 import pytest
 from google.protobuf import message_factory
-from sparring.v1 import attacks_pb2, defenses_pb2, jobs_pb2
+from sparring.v1 import attacks_pb2, defenses_pb2, jobs_pb2, suites_pb2
 
 from services.gateway import catalog
 from services.gateway.defaults import COMPUTED, NO_LIMIT, RULES, fill, parse_default
@@ -25,6 +25,7 @@ MESSAGES = [
     jobs_pb2.TrainingSpec,
     jobs_pb2.Validation,
     jobs_pb2.FitOptions,
+    suites_pb2.Probes,
 ]
 FIELDS = [field for kind in MESSAGES for field in fields_of(kind()).values() if parameter_of(field) is not None]
 

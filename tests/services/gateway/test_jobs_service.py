@@ -121,9 +121,6 @@ async def test_a_training_leads_to_the_model_it_made(stubs, worker, refusal, mod
             attack=attacks_pb2.Attack(bim=attacks_pb2.Bim()),
         )
     )
-    found = await refusal(stubs.jobs.CreateJob(attack))
-    assert (found.code, found.reason) == ("FAILED_PRECONDITION", "MODEL_NOT_READY")
-
     ready = (await stubs.models.GetModel(request_of_model(model))).SerializeToString()
     record = type(await stubs.models.GetModel(request_of_model(model))).FromString(ready)
     record.name = "models/hardened"
@@ -137,6 +134,12 @@ async def test_a_training_leads_to_the_model_it_made(stubs, worker, refusal, mod
     attack.attack.model = job.name
     found = await refusal(stubs.jobs.CreateJob(attack))
     assert (found.code, found.reason) == ("FAILED_PRECONDITION", "NOT_A_TRAINING")
+    training.training.model_id = ""
+    other = await stubs.jobs.CreateJob(training)
+    await stubs.jobs.CancelJob(jobs_pb2.CancelJobRequest(name=other.name))
+    attack.attack.model = other.name
+    found = await refusal(stubs.jobs.CreateJob(attack))
+    assert (found.code, found.reason) == ("FAILED_PRECONDITION", "MODEL_NOT_READY")
 
 
 def request_of_model(name):

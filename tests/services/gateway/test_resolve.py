@@ -7,7 +7,7 @@ from sparring.v1 import attacks_pb2, datasets_pb2, defenses_pb2, jobs_pb2, model
 
 from services.errors import InvalidArgument
 from services.gateway import catalog, plan
-from services.gateway.check_references import check_references
+from services.gateway.check_references import check_name, check_references
 from services.gateway.checks import check_request
 from services.gateway.references import References
 from services.gateway.resolve import lane, resolve
@@ -53,7 +53,11 @@ def selection(**fields):
 
 
 def problems(asked, found=FOUND, max_samples=100_000):
-    listed = [*check_request(asked, max_samples=max_samples), *check_references(asked, found, max_samples=max_samples)]
+    listed = [
+        *check_request(asked, max_samples=max_samples),
+        *check_references(asked, found, max_samples=max_samples),
+        *check_name(asked.training, found),
+    ]
     return {violation.field: violation.description for violation in listed}
 
 

@@ -40,7 +40,7 @@ class Clients(Invariants):
 
     @initialize(lane=st.sampled_from(["any", "cpu"]), units=st.integers(0, 3), tenant=TENANT)
     def begin(self, lane: str, units: int, tenant: str) -> None:
-        self.submit(lane, units, tenant, with_request=True, deadline_ms=0, queue_ms=0, giga_ops=0.5)
+        self.submit(lane, units, tenant, with_request=True, before=[], deadline_ms=0, queue_ms=0, giga_ops=0.5)
 
     @precondition(lambda self: len(self.requests) < 5)
     @rule(
@@ -51,21 +51,28 @@ class Clients(Invariants):
         deadline_ms=st.sampled_from([0, 0, 5_000, 30_000]),
         queue_ms=st.sampled_from([0, 0, 5_000]),
         giga_ops=st.sampled_from([0, 0.5, 1.001]),
+        before=st.lists(ANY, max_size=2),
     )
-    def submit(self, lane: str, units: int, tenant: str, *, with_request: bool, **limits: Any) -> None:
+    def submit(
+        self, lane: str, units: int, tenant: str, *, with_request: bool, before: list[int], **limits: Any
+    ) -> None:
         name = f"j{len(self.requests)}"
+        picked = (self.pick(which) for which in before)
+        after = {other for other, job in picked if job.new.tenant == tenant}
         request = f"r-{name}" if with_request else ""
         what: dict[str, Any] = {"kind": "attack", "lane": lane, "spec": b"s", "spec_hash": name, "units": units}
-        new = NewJob(id=name, tenant=tenant, request_id=request, **what, **limits)
+        new = NewJob(id=name, tenant=tenant, request_id=request, after=tuple(after), **what, **limits)
+        if self.world.in_vain(after):
+            self.refused(FailedPrecondition, lambda: self.store.submit(new))
+            return
         limit = self.world.refused(tenant, new.giga_ops)
         if limit is not None:
             self.over_quota(limit, lambda: self.store.submit(new))
             return
         self.requests.append(new)
         assert self.store.submit(new).id == name
-        self.world.places += 1
-        self.world.jobs[name] = Job(new, 0)
-        self.world.jobs[name].queue(self.world.places, self.world.now)
+        self.world.jobs[name] = Job(new, 0, after=after)
+        self.world.queue(self.world.jobs[name])
 
     @rule(which=ANY, other_id=st.booleans())
     def submit_again(self, which: int, *, other_id: bool) -> None:
@@ -105,27 +112,28 @@ class Clients(Invariants):
             job.become(State.CANCELLING)
             job.open = set()
         assert self.store.cancel(job.new.tenant, name).state is job.state
+        self.world.settle()
 
     @rule(which=ANY)
     def retry(self, which: int) -> None:
         name, job = self.pick(which)
         tenant = job.new.tenant
         limit = self.world.refused(tenant, job.new.giga_ops)
-        if job.state not in TERMINAL - {State.SUCCEEDED}:
+        if job.state not in TERMINAL - {State.SUCCEEDED} or self.world.in_vain(job.after):
             self.refused(FailedPrecondition, lambda: self.store.retry(tenant, name))
         elif limit is not None:
             self.over_quota(limit, lambda: self.store.retry(tenant, name))
         else:
             assert self.store.retry(tenant, name).state is State.QUEUED
-            self.world.places += 1
-            job.queue(self.world.places, self.world.now)
+            self.world.queue(job)
 
     @rule(which=ANY)
     def delete(self, which: int) -> None:
         if len(self.world.jobs) == 1:
             return
         name, job = self.pick(which)
-        if job.state not in TERMINAL:
+        awaited = any(name in other.after for other in self.world.jobs.values() if other.waits())
+        if job.state not in TERMINAL or awaited:
             self.refused(FailedPrecondition, lambda: self.store.delete(job.new.tenant, name))
             return
         self.store.delete(job.new.tenant, name)

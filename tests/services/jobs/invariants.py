@@ -83,9 +83,18 @@ class Invariants(RuleBasedStateMachine):
             assert job.told is job.state
 
     @invariant()
+    def who_waits_for_whom_is_as_in_the_model(self) -> None:
+        waiting = {name: job.after for name, job in self.world.jobs.items() if job.waits()}
+        pipe = self.redis.pipeline(transaction=False)
+        for name in self.world.jobs:
+            pipe.smembers(f"{KEY}waiters:{name}")
+        for name, members in zip(self.world.jobs, pipe.execute(), strict=True):
+            assert names(members) == {one for one, after in waiting.items() if name in after}
+
+    @invariant()
     def nothing_is_left_of_what_was_deleted(self) -> None:
         if self.deleted:
-            kinds = ("job", "units", "open", "running", "ev", "results")
+            kinds = ("job", "units", "open", "running", "ev", "results", "wait", "waiters")
             assert not self.redis.exists(*(f"{KEY}{kind}:{name}" for name in self.deleted for kind in kinds))
 
 

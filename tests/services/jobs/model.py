@@ -10,6 +10,7 @@ from services.jobs.states import TERMINAL, State
 
 LEASE_MS, IDLE_MS = 15_000, 2_000
 IN_USE = {State.RUNNING, State.CANCELLING}
+LOST = TERMINAL - {State.SUCCEEDED}
 
 
 @dataclass
@@ -27,14 +28,23 @@ class Job:
     # When its limits are over.
     due: dict[str, int] = field(default_factory=dict)
     idle_since: int | None = None
+    # What it waits for; nothing once it has gone on.
+    after: set[str] = field(default_factory=set)
     # Events that were read, and the last state among them.
     read: int = 0
     told: State | None = None
 
     def queue(self, place: int, now: int) -> None:
         self.place, self.state, self.attempts = place, State.QUEUED, {}
-        limits = {"deadline": self.new.deadline_ms, "queue": self.new.queue_ms}
-        self.due = {name: now + length for name, length in limits.items() if length}
+        self.due = {"deadline": now + self.new.deadline_ms} if self.new.deadline_ms else {}
+
+    def waits(self) -> bool:
+        return self.state is State.QUEUED and bool(self.after)
+
+    def set_off(self, now: int) -> None:
+        self.after = set()
+        if self.new.queue_ms:
+            self.due["queue"] = now + self.new.queue_ms
         rest = set(range(self.new.units)) - set(self.committed)
         self.open = rest or {self.new.units}
 
@@ -81,6 +91,28 @@ class World:
 
     def of(self, tenant: str) -> Iterator[Job]:
         return (job for job in self.jobs.values() if job.new.tenant == tenant)
+
+    def queue(self, job: Job) -> None:
+        """Queue a job at the end, and let it go on unless it waits."""
+        self.places += 1
+        job.queue(self.places, self.now)
+        if all(self.jobs[name].state is State.SUCCEEDED for name in job.after):
+            job.set_off(self.now)
+
+    def in_vain(self, after: set[str]) -> bool:
+        return any(name not in self.jobs or self.jobs[name].state in LOST for name in after)
+
+    def settle(self) -> None:
+        """After jobs have ended: who waited for them goes on, or fails in turn."""
+        waiting = [job for job in self.jobs.values() if job.waits()]
+        for job in waiting:
+            states = {self.jobs[name].state for name in job.after}
+            if states & LOST:
+                job.end(State.FAILED)
+                self.settle()
+                return
+            if states == {State.SUCCEEDED}:
+                job.set_off(self.now)
 
     def quota(self, tenant: str) -> Quota:
         return self.quotas.get(tenant, Quota())
@@ -140,6 +172,7 @@ class World:
             job = self.jobs[name]
             if time <= self.now and what in job.due:
                 job.end(State.CANCELLED if job.state is State.CANCELLING else State.FAILED)
+                self.settle()
                 ended += 1
         expired = sorted(
             (job.deadline[unit], name, unit)
@@ -150,6 +183,7 @@ class World:
         for _, name, unit in expired:
             if unit in self.jobs[name].leased:
                 self.jobs[name].lose(unit, self.now)
+                self.settle()
         for job in self.jobs.values():
             waited = job.idle_since is not None and self.now - job.idle_since >= IDLE_MS
             if job.state is State.RUNNING and job.open and not job.leased and waited:

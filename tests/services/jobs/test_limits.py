@@ -65,7 +65,7 @@ def test_only_a_job_that_was_never_taken_can_wait_too_long(store, jobs, clock, c
     code, message, reason, metadata = status_of(record)
     assert (code, reason) == (code_pb2.DEADLINE_EXCEEDED, "QUEUE_TIME_EXCEEDED")
     assert metadata == {"limit": "limits.queue_seconds", "seconds": "2.5"}
-    assert "no worker had taken the job 2.5 s after it was accepted" in message
+    assert "no worker had taken the job 2.5 s after it could be taken" in message
 
 
 def test_a_limit_of_a_year_is_told_in_full(store, jobs, clock):

@@ -122,7 +122,7 @@ def test_the_page_says_no_limit_and_its_headline_is_of_a_ball(make, clean):
     given = make.given([Shard(clean, tuple(runs))], infos)
     html = summarize(given).report_html
     assert "L2 no limit" in html
-    head = html[html.index("verdicts") : html.index("What was attacked")]
+    head = html[html.index("</style>") : html.index("<section")]
     assert "L2 0.5" in head
     assert "no limit" not in head
 
@@ -130,7 +130,7 @@ def test_the_page_says_no_limit_and_its_headline_is_of_a_ball(make, clean):
 def test_where_nothing_has_a_limit_the_headline_says_so(make, clean):
     given = make.given([Shard(clean, (make.run(clean, [1, 1, 0, 0]),))], [free(make, "a0")])
     html = summarize(given).report_html
-    assert "no limit" in html[html.index("verdicts") : html.index("What was attacked")]
+    assert "no limit" in html[html.index("</style>") : html.index("<section")]
 
 
 def test_queries_are_the_forward_passes_of_attacks_that_only_ask(make, clean):

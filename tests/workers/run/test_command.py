@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from google.protobuf.message import Message
 from sparring import contract, requests
-from sparring.v1 import attacks_pb2, datasets_pb2, defenses_pb2, jobs_pb2
+from sparring.v1 import attacks_pb2, datasets_pb2, defenses_pb2, jobs_pb2, suites_pb2
 
 from services.cli import waiting
 from services.cli.app import run
@@ -87,6 +87,30 @@ def test_evaluations(asked) -> None:
     models = [MODEL, jobs_pb2.ResolvedModel(name="models/second")]
     job = jobs_pb2.Job(evaluation=spec, resolution=jobs_pb2.Resolution(models=models))
     assert asked(command.of_job(job)).evaluation == spec
+
+
+def test_a_suite_is_asked_for_by_its_name_with_what_was_given_beside_it(asked) -> None:
+    own, other = (attacks_pb2.Attack(fgsm=full(attacks_pb2.Fgsm(), epsilon=epsilon)) for epsilon in (0.1, 0.05))
+    curve = jobs_pb2.EpsilonCurve(attack=own, epsilons=[0.1])
+    spec = jobs_pb2.EvaluationSpec(
+        models=["first"],
+        data=DATA,
+        suite=suites_pb2.Suite(
+            level=suites_pb2.Suite.LEVEL_STANDARD, norm=attacks_pb2.NORM_L2, epsilon=0.1, attacks=1, curves=1
+        ),
+        attacks=[own, other],
+        curves=[curve],
+        adaptive=suites_pb2.Adaptive(adapted="the loss, end to end", knowledge="everything"),
+        probes=suites_pb2.Probes(samples=3),
+        execution=EXECUTION,
+    )
+    job = jobs_pb2.Job(evaluation=spec, resolution=jobs_pb2.Resolution(models=[MODEL]))
+    again = asked(command.of_job(job)).evaluation
+    assert (again.suite.level, again.suite.norm, again.suite.epsilon) == (2, attacks_pb2.NORM_L2, 0.1)
+    assert list(again.attacks) == [other]
+    assert not again.curves
+    assert again.adaptive == spec.adaptive
+    assert not again.HasField("probes")
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_a_fit_registers_its_model_and_judges_it(bench, job, name) -> None:
     assert result.rows[0].clean_accuracy.value > (0.45 if name == "decision_tree" else 0.7)
     signature = models.Signature(name, (1, 8, 8), 10)
     assert models.save(models.load(bench.file(result, "weights"), signature)) == bench.file(result, "weights")
-    assert {artifact.role for artifact in result.artifacts} == {"weights", "manifest", "report", "metrics"}
+    assert {artifact.role for artifact in result.artifacts} == {"weights", "manifest", "report", "metrics", "markdown"}
 
 
 @pytest.mark.parametrize("name", OPTIONS)

@@ -98,7 +98,7 @@ def test_the_page_and_the_figures_say_what_was_done(bench, poisoning) -> None:
     page, figures = bench.file(result, "report").decode(), json.loads(bench.file(result, "metrics"))
     assert page.startswith("<!doctype html>")
     assert "a &lt;b&gt;" in page
-    assert page.count('<svg class="chart"') == 2
+    assert page.count('<svg class="plot"') == 2
     assert page.count("data:image/png") == 16
     assert "1708.06733" in page
     assert figures["poison"] == {

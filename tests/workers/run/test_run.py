@@ -54,7 +54,7 @@ def test_an_evaluation_without_attacks_still_has_its_clean_rows(bench, make) -> 
         ("models/m0", "clean", 100),
         ("models/m1", "clean", 100),
     ]
-    assert {artifact.role for artifact in result.artifacts} == {"report", "metrics", "manifest"}
+    assert {artifact.role for artifact in result.artifacts} == {"report", "metrics", "markdown", "verdicts", "manifest"}
 
 
 def test_weights_that_are_gone_fail_the_job_with_their_name(bench, make) -> None:

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from tools.mutations.table import artifacts, gateway, jobs, leases, limits, proof, settings, tenancy, training
+from tools.mutations.table import (
+    artifacts,
+    gateway,
+    jobs,
+    leases,
+    limits,
+    proof,
+    settings,
+    tenancy,
+    training,
+    waiting,
+)
 
 MUTATIONS = (
     *leases.MUTATIONS,
     *jobs.MUTATIONS,
+    *waiting.MUTATIONS,
     *limits.MUTATIONS,
     *proof.MUTATIONS,
     *tenancy.MUTATIONS,

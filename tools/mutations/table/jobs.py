@@ -6,6 +6,7 @@ from tools.mutations.mutation import Mutation
 
 JOBS = "services/jobs/functions/4_jobs.lua"
 QUEUE = "services/jobs/functions/2_queue.lua"
+ENDS = "services/jobs/functions/2_waiting.lua"
 STATE = "services/jobs/functions/1_state.lua"
 
 MUTATIONS = (
@@ -44,7 +45,7 @@ MUTATIONS = (
     Mutation(
         name="cancel: the last worker out ends nothing",
         removes="a job that is being cancelled comes to its end",
-        file=QUEUE,
+        file=ENDS,
         old="  if left == 0 then\n    end_job(id, CANCELLED, now)\n  end\n",
         new="",
         tests=(
@@ -65,7 +66,7 @@ MUTATIONS = (
     Mutation(
         name="end of a job: other leases stay",
         removes="workers of a job that has ended find their tokens stale",
-        file=QUEUE,
+        file=ENDS,
         old="    end_lease(id, unit, 'dropped', now)\n",
         new="",
         tests=("tests/services/jobs/test_endings.py::test_fail_ends_the_job_and_takes_the_other_leases",),
@@ -82,7 +83,7 @@ MUTATIONS = (
         name="retry: the attempts stay",
         removes="a job that was retried has three attempts again",
         file=JOBS,
-        old="if string.sub(field, 1, 2) == 'a:' then",
+        old="if string.sub(attempts, 1, 2) == 'a:' then",
         new="if false then",
         tests=("tests/services/jobs/test_keepers.py::test_a_quarantined_job_has_three_attempts_again_after_a_retry",),
     ),

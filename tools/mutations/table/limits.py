@@ -21,9 +21,9 @@ MUTATIONS = (
     Mutation(
         name="limits: not noted",
         removes="a job's limits are those that it was submitted with",
-        file="services/jobs/functions/4_jobs.lua",
-        old="    if length_ms > 0 then\n",
-        new="    if length_ms < 0 then\n",
+        file="services/jobs/functions/2_waiting.lua",
+        old="  if length_ms > 0 then\n",
+        new="  if length_ms < 0 then\n",
         tests=(
             "tests/services/jobs/test_limits.py::test_a_job_beyond_its_deadline_has_failed_and_its_workers_are_told",
         ),

@@ -158,8 +158,8 @@ MUTATIONS = (
         name="quota: a retry is free",
         removes="a retry is charged like a submit",
         file="services/jobs/functions/4_jobs.lua",
-        old="  refused = job_refused(tenant, tonumber((get(id, 'mega_ops'))))\n",
-        new="  refused = nil\n",
+        old="\n    or job_refused(tenant, tonumber((get(id, 'mega_ops'))))\n",
+        new="\n",
         tests=("tests/services/jobs/test_quotas.py::test_a_retry_is_charged_like_a_submit_and_refused_like_one",),
     ),
     Mutation(

@@ -9,30 +9,22 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from workers.evaluation import words
 from workers.evaluation.finding import Finding
-from workers.evaluation.inputs import RunInfo, SummaryInput
+from workers.evaluation.inputs import SummaryInput
 from workers.evaluation.merge import ModelSamples
-from workers.evaluation.page.charts import epsilon_charts
-from workers.evaluation.page.course import course_chart
+from workers.evaluation.page import telling
+from workers.evaluation.page.course import course_plot
+from workers.evaluation.page.epsilon import epsilon_plots
 from workers.evaluation.page.pictures import galleries
+from workers.evaluation.page.points import STATES, points, totals
+from workers.evaluation.page.portraits import PORTRAITS, maps, portraits
+from workers.evaluation.page.stages import staircases
 from workers.evaluation.page.tables import ABREAST, CLASSES, class_tables, model_tables
+from workers.evaluation.papers import used
 from workers.evaluation.rows import Row
 from workers.evaluation.shard import PICTURES
 
 COARSE = 64
 """Pixels along the longer side below which a picture is shown with its pixels sharp."""
-
-_BOUNDS = {
-    "linf": "L∞ bounds the change of each pixel.",
-    "l2": "L2 bounds the length of the change over all pixels.",
-    "l1": "L1 bounds the sum of the changes of all pixels.",
-    "l0": "L0 bounds the number of values that change.",
-}
-
-_WHITE_BOX = "The architecture, the weights and the gradients (white box), and the true label."
-_LESS = {
-    "scores": "ask the model for nothing but the scores of all classes",
-    "labels": "ask the model for nothing but its answer",
-}
 
 
 def render(
@@ -41,33 +33,48 @@ def render(
     found: Sequence[Finding],
     samples: Sequence[ModelSamples],
 ) -> str:
-    """Return the report as one HTML file; whatever came from a client is escaped by the template."""
+    """Return the report as one HTML file; whatever came from a client is escaped by the template.
+
+    Measured: 0.68 MB for four nets on mnist10k under four attacks and a curve; pictures take at most some ten more.
+    """
     tables = model_tables(given, rows)
+    placed = maps(given, samples)
+    table = [run for run in given.runs if run.curve is None]
+    subject = telling.subject(given)
     return (
         environment()
         .get_template("report.html")
         .render(
             given=given,
-            title=_subject(given) if given.title == "" else given.title,
-            subject=_subject(given),
+            title=subject if given.title == "" else given.title,
+            subject=subject,
             findings=found,
+            points=points(given.checklist),
+            states=STATES,
+            totals=totals(given.checklist),
             tables=tables,
-            labels=words.labels([run for run in given.runs if run.curve is None], given.runs),
-            attacks=[run for run in given.runs if run.curve is None],
-            curves=_curves(given.runs),
+            staircases=staircases(tables),
+            labels=words.labels(table, given.runs),
+            attacks=table,
+            curves=telling.curves(given.runs),
             goals=list(dict.fromkeys(words.goal(run) for run in given.runs)),
-            knows=_knows(given.runs),
+            knows=telling.knows(given.runs),
             queried=any(run.knowledge != "gradients" for run in given.runs),
-            threats=_threats(given.runs),
-            bounds=" ".join(_BOUNDS[norm] for norm in dict.fromkeys(run.norm for run in given.runs)),
+            threat=telling.threat(given.runs),
+            threats=telling.threats(given.runs),
+            bounds=telling.bounds(given.runs),
             untargeted=any(not run.targeted for run in given.runs),
             targeted=any(run.targeted for run in given.runs),
             coarse=max(given.models[0].input_shape[1:]) < COARSE,
-            charts=epsilon_charts(given, rows),
-            course_chart=None if given.course is None else course_chart(given.course),
+            plots=epsilon_plots(given, rows),
+            course_plot=None if given.course is None else course_plot(given.course),
+            portraits=portraits(given, samples),
+            most_portraits=PORTRAITS,
+            maps=placed,
             galleries=galleries(given, samples),
             class_tables=class_tables(given, tables, samples),
-            papers=_papers(given, found),
+            verify=telling.verify(given.job),
+            papers=used(telling.papers(given, found, mapped=bool(placed))),
             abreast=ABREAST,
             most_pictures=PICTURES,
             most_classes=CLASSES,
@@ -86,55 +93,3 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-
-
-def _subject(given: SummaryInput) -> str:
-    attacks = list(dict.fromkeys(words.attack_name(run) for run in given.runs))
-    models = [words.short(model.name) for model in given.models]
-    who = models[0] if len(models) == 1 else f"{len(models)} models"
-    if not attacks:
-        return f"{who}, judged clean"
-    return f"{words.listed(attacks)} against {who}" if len(attacks) <= 4 else f"{len(attacks)} attacks on {who}"
-
-
-def _knows(runs: Sequence[RunInfo]) -> str:
-    """Return what the attacks know of the model, those that know less by their names."""
-    parts = [_WHITE_BOX] if any(run.knowledge == "gradients" for run in runs) else []
-    for knowledge, what in _LESS.items():
-        named = list(dict.fromkeys(words.attack_name(run) for run in runs if run.knowledge == knowledge))
-        if named:
-            asks = what if len(named) > 1 else what.replace("ask", "asks", 1)
-            parts.append(f"{words.listed(named)} {asks}.")
-    return " ".join(parts)
-
-
-def _threats(runs: Sequence[RunInfo]) -> list[str]:
-    """Return each norm with its radii in words, those of curves by the largest."""
-    found = []
-    for norm in dict.fromkeys(run.norm for run in runs):
-        here = [run for run in runs if run.norm == norm]
-        radii = [words.radius(norm, epsilon) for epsilon in sorted({run.epsilon for run in here if run.curve is None})]
-        largest = max((run.epsilon for run in here if run.curve is not None), default=None)
-        if largest is not None:
-            radii.append(f"curves up to {words.radius(norm, largest)}")
-        found.append(f"{words.NORMS[norm]} {words.listed(radii)}")
-    return found
-
-
-def _curves(runs: Sequence[RunInfo]) -> list[tuple[str, RunInfo, list[float]]]:
-    """Return each curve as its label, its first run and its radii by size."""
-    labels = words.curve_labels(runs)
-    heads = words.curve_heads(runs)
-    return [
-        (labels[number], head, sorted(run.epsilon for run in runs if run.curve == number))
-        for number, head in heads.items()
-    ]
-
-
-def _papers(given: SummaryInput, found: Sequence[Finding]) -> list[tuple[str, str]]:
-    """Return (arXiv id, citation) of the attacks, the defenses and the checks that this page used, once each."""
-    named = [(run.paper, run.citation) for run in given.runs]
-    named += [(model.paper, model.citation) for model in given.models]
-    named += [paper for finding in found for paper in finding.papers]
-    papers = dict(reversed([(paper.partition(" ")[0], citation) for paper, citation in named if paper]))
-    return sorted(papers.items())

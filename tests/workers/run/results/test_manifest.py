@@ -58,7 +58,7 @@ def test_an_attack_s_manifest_says_what_went_in_and_what_came_out(laboratory, at
 def test_every_other_file_is_listed_with_its_digest(laboratory, attack):
     result = laboratory.result(attack(laboratory.model(), "fgsm"))
     listed = json.loads(laboratory.file(result, "manifest"))["artifacts"]
-    assert [one["role"] for one in listed] == ["adversarial", "report", "metrics"]
+    assert [one["role"] for one in listed] == ["adversarial", "report", "metrics", "markdown", "verdicts"]
     for one in listed:
         content = laboratory.file(result, one["role"])
         assert (one["sha256"], one["size_bytes"]) == (sha256(content), len(content))
@@ -70,7 +70,8 @@ def test_it_names_code_packages_and_device(laboratory, attack):
     document = json.loads(laboratory.file(laboratory.result(attack(laboratory.model(), "fgsm")), "manifest"))
     assert document["code"] == {"sparring": version("sparring"), "source_sha256": versions.source_sha256()}
     assert document["packages"]["torch"] == version("torch")
-    assert set(document["packages"]) == {"python", "torch", "torchvision", "numpy", "safetensors", "protobuf"}
+    drawing = {"matplotlib", "scikit-learn"}
+    assert set(document["packages"]) == {"python", "torch", "torchvision", "numpy", "safetensors", "protobuf"} | drawing
     assert (document["device"]["lane"], document["device"]["threads"]) == ("cpu", 1)
     assert document["device"]["name"]
 
@@ -109,7 +110,7 @@ def test_a_training_s_manifest_has_both_selections_and_the_weights(laboratory, t
     assert (made["name"], made["weights_sha256"]) == ("jobs/job", weights)
     assert made["defense"] == ("fgsm_adversarial" if hardened else "standard")
     assert document["units"] == [{"unit": 0, "model": "jobs/job", "offset": 10, "count": 600, "sha256": weights}]
-    assert [one["role"] for one in document["artifacts"]] == ["report", "metrics", "weights"]
+    assert [one["role"] for one in document["artifacts"]] == ["report", "metrics", "markdown", "weights"]
     assert document["checks"] == {"samples": 180 if hardened else 0, "violations": SOUND}
 
 
