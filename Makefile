@@ -33,7 +33,7 @@ demo: $(VENV)/.local-stamp ## train, attack, defend, attack again on real digits
 	$(RUN) examples/demo.py
 
 test: $(VENV)/.dev-stamp ## every test that needs neither root nor Docker nor a GPU
-	$(RUN) -m pytest -m "not system and not gpu and not faults and not soak"
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "not system and not gpu and not faults and not soak" -n $(PROCESSES) --dist loadfile
 
 check: $(VENV)/.dev-stamp ## format, lint, types, import directions, stub drift, contract lint
 	$(BIN)/ruff format --check .

@@ -26,6 +26,7 @@ def check_references(request: jobs_pb2.CreateJobRequest, found: References, *, m
             wanted = "train" if path in TAUGHT else "test"
             yield from check_selection_of(selection, dataset, path, wanted=wanted, max_samples=max_samples)
     yield from _check_fit(request, found)
+    yield from _check_once(request, found)
     for path, attack in _attacks_of(request).items():
         for classes in sorted({model.signature.classes for model in found.models.values()}):
             yield from check_attack_on(attack, classes, path)
@@ -58,6 +59,16 @@ def _check_fit(request: jobs_pb2.CreateJobRequest, found: References) -> Iterato
             )
         if part.classes != first.classes:
             yield Violation(path, f"{what} has {part.classes} classes, {reference} has {first.classes}")
+
+
+def _check_once(request: jobs_pb2.CreateJobRequest, found: References) -> Iterator[Violation]:
+    """Check that no model is judged twice, by two names perhaps: the rows of a result are told apart by their model."""
+    first: dict[str, str] = {}
+    for path, name in models_of(request).items():
+        if name in found.models:
+            earlier = first.setdefault(found.models[name].name, path)
+            if earlier != path:
+                yield Violation(path, f"{name!r} is {found.models[name].name}, as {earlier} is; leave one of them out")
 
 
 def _check_training(spec: jobs_pb2.TrainingSpec, found: References) -> Iterator[Violation]:

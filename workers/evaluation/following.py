@@ -42,7 +42,8 @@ class Followed:
         place = keys.index(run.key)
         assert self.group is not None
         told = within(run, self.group.epsilon) if self.group.runs[place].minimum else run
-        first = x_adv[: self.count]
+        # The check of what an attack returned says so if it is of another type; here it must not stop the unit.
+        first = x_adv[: self.count].float()
         rank = -told.distance if self.group.no_limit else told.confidence
         sure = torch.where(told.success, rank, -torch.inf)[: self.count].to(self._sure.dtype)
         if self.x is None:

@@ -45,7 +45,7 @@ def broken_first(samples: ModelSamples, table: Sequence[RunInfo]) -> dict[str, i
         here = [run for run in table if run.norm == norm and not run.targeted]
         limited = [run.epsilon for run in here if not run.no_limit]
         largest = max(limited, default=max(run.epsilon for run in here))
-        seen = torch.zeros_like(samples.right)
+        seen = ~samples.right
         for run in here:
             turned = within(samples.runs[run.key], largest).success
             found[run.key] = _count(turned & ~seen)

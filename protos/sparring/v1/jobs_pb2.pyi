@@ -217,7 +217,7 @@ class EvaluationSpec(_message.Message):
     """Seed of everything random."""
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """As AttackSpec.model; 1 to 16 of them, all of one input shape and number of classes."""
+        """As AttackSpec.model; 1 to 16 of them, none twice, all of one input shape and number of classes."""
 
     @_builtins.property
     def data(self) -> _datasets_pb2.DataSelection:

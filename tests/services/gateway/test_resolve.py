@@ -226,6 +226,13 @@ def test_references_are_checked_together():
     assert "below the number of classes, 3" in listed["evaluation.curves[0].attack.goal.targeted.label"]
 
 
+def test_a_model_is_judged_once_whatever_names_it_has():
+    listed = problems(request("evaluation", models=["m", "jobs/t", "models/m"], data=selection()))
+    assert listed == {
+        "evaluation.models[2]": "'models/m' is models/m, as evaluation.models[0] is; leave one of them out"
+    }
+
+
 @pytest.mark.parametrize(
     ("classes", "targeted", "refused"), [(2, False, True), (3, False, False), (3, True, True), (4, True, False)]
 )

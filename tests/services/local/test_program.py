@@ -133,7 +133,7 @@ def test_a_program_ends_with_its_parent_even_if_that_is_killed(tmp_path: Path) -
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
     # The tether asks for the signal before it becomes the program: by then its command line is the program's.
-    wait_for(lambda: psutil.Process(child).cmdline()[1] == "-c")
+    wait_for(lambda: psutil.Process(child).cmdline()[1:2] == ["-c"])
     parent.kill()
     parent.wait()
     wait_for(lambda: gone(child))

@@ -17,7 +17,9 @@ def warn(make):
 
     def warnings(*attacks, **changes):
         clean = make.clean([i % 3 for i in range(N)])
-        infos = [make.info(f"a{number}", attack=attack) for number, attack in enumerate(attacks)]
+        infos = [
+            make.info(f"a{number}", attack=attack, parameters={"samples": 20}) for number, attack in enumerate(attacks)
+        ]
         said = [(i + (i < 30)) % 3 for i in range(N)]
         runs = tuple(make.run(clean, said, key=info.key) for info in infos)
         model = replace(make.model(), **changes)

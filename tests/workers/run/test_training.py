@@ -80,7 +80,7 @@ def test_only_the_last_checkpoint_is_kept_and_only_until_the_training_has_ended(
     result = bench.result(make.training(STANDARD, epochs=6))
     # A new checkpoint is there before the old one goes.
     assert max(held[:6]) == 2
-    assert len(redis.keys("{sparring}:a:*:m")) == len(result.artifacts) == 4
+    assert len(redis.keys("{sparring}:a:*:m")) == len(result.artifacts) == 5
 
 
 def test_a_store_without_room_for_checkpoints_stops_no_training(bench, make, monkeypatch: pytest.MonkeyPatch) -> None:
