@@ -83,9 +83,6 @@ def test_the_table_in_the_docs_has_no_empty_cell():
         assert all(cells)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="`sparring reproduce --all --quick --docs docs/reproductions` is still to be run"
-)
 def test_the_table_in_the_docs_has_every_experiment():
     assert {line.split("](")[0].removeprefix("| [") for line in lines()} == set(NAMES)
 
