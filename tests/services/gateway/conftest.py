@@ -160,17 +160,28 @@ def worker(job_store) -> Worker:
     return Worker(job_store)
 
 
-@pytest.fixture
-def model(job_store) -> str:
-    """The name of a model that is READY: Wong's net for 28x28 digits."""
+def wong(job_store, name: str) -> str:
+    """Make a model that is READY, Wong's net for 28x28 digits, and return its full name."""
     record = models_pb2.Model(
-        name="models/m",
+        name=f"models/{name}",
         state=models_pb2.Model.STATE_READY,
         weights=f"artifacts/{WEIGHTS}",
         signature=models_pb2.ModelSignature(architecture="wong_cnn", input_shape=[1, 28, 28], classes=10),
     )
-    job_store.register("default", Registration(kind="model", id="m", record=record.SerializeToString()))
+    job_store.register("default", Registration(kind="model", id=name, record=record.SerializeToString()))
     return record.name
+
+
+@pytest.fixture
+def model(job_store) -> str:
+    """The name of a model that is READY: Wong's net for 28x28 digits."""
+    return wong(job_store, "m")
+
+
+@pytest.fixture
+def twin(job_store) -> str:
+    """The name of another one with the same weights."""
+    return wong(job_store, "twin")
 
 
 @pytest.fixture

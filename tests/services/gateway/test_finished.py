@@ -45,9 +45,9 @@ async def test_finished_units_of_a_cancelled_attack_are_shown(stubs, attack, wor
     assert not (await shown(stubs, again.name)).finished_units
 
 
-async def test_finished_units_of_an_evaluation_name_their_models(stubs, model, worker, kept):
+async def test_finished_units_of_an_evaluation_name_their_models(stubs, model, twin, worker, kept):
     evaluation = jobs_pb2.EvaluationSpec(
-        models=[model, model],
+        models=[model, twin],
         data=datasets_pb2.DataSelection(dataset="mnist10k", count=300),
         execution=jobs_pb2.Execution(batch_size=100, shard_size=200),
     )
@@ -60,11 +60,11 @@ async def test_finished_units_of_an_evaluation_name_their_models(stubs, model, w
     worker.store.fail(closing, "w1", b"")
     ended = await shown(stubs, job.name)
     assert ended.state == J.STATE_FAILED
-    assert [(u.unit, u.offset, u.count) for u in ended.finished_units] == [
-        (0, 0, 200),
-        (1, 200, 100),
-        (2, 0, 200),
-        (3, 200, 100),
+    assert [(u.unit, u.model, u.offset, u.count) for u in ended.finished_units] == [
+        (0, model, 0, 200),
+        (1, model, 200, 100),
+        (2, twin, 0, 200),
+        (3, twin, 200, 100),
     ]
 
 

@@ -66,14 +66,14 @@ async def test_an_evaluation_waits_for_all_that_it_compares_and_a_training_for_w
     two = await stubs.jobs.CreateJob(training(architecture="", initial_model=one.name))
     assert (two.training.architecture, two.resolution.models[0].signature.architecture) == ("wong_cnn", "wong_cnn")
     data = datasets_pb2.DataSelection(dataset="mnist10k", count=100)
-    spec = jobs_pb2.EvaluationSpec(models=[two.name, model, one.name, two.name], data=data)
+    spec = jobs_pb2.EvaluationSpec(models=[two.name, model, one.name], data=data)
     job = await stubs.jobs.CreateJob(jobs_pb2.CreateJobRequest(evaluation=spec))
     assert list(job.after) == [two.name, one.name]
     finish_training(worker, "one")
     assert (await get(stubs, job)).waiting.jobs == [two.name]
     finish_training(worker, "two")
     names = [pinned.name for pinned in (await get(stubs, job)).resolution.models]
-    assert names == ["models/two", model, "models/one", "models/two"]
+    assert names == ["models/two", model, "models/one"]
 
 
 async def test_what_comes_after_a_job_that_fails_says_where_it_began(stubs, worker, attack):
