@@ -26,6 +26,8 @@ from services.gateway import catalog
 from services.jobs.record import JobRecord
 
 SOURCES = ("services", "workers")
+# The report's templates and bibliography are as much of a result as the code that fills them in.
+SUFFIXES = frozenset({".py", ".html", ".bib", ".json", ".lua"})
 # Where each kind of spec names its models.
 _NAMED = {"attack": "model", "evaluation": "models", "training": "initial_model"}
 
@@ -57,7 +59,7 @@ def code() -> str:
     for package in SOURCES:
         spec = find_spec(package)
         for folder in [] if spec is None else spec.submodule_search_locations or []:
-            for path in sorted(Path(folder).rglob("*.py")):
+            for path in sorted(path for path in Path(folder).rglob("*") if path.suffix in SUFFIXES):
                 digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
     return f"{version('sparring')} {digest.hexdigest()}"
