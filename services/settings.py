@@ -30,22 +30,16 @@ An empty variable counts as unset. Whatever is wrong is named in one `SettingsEr
 
 from __future__ import annotations
 
-import math
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from pathlib import Path
-from typing import Literal, Self, TypeVar, cast
-from urllib.parse import urlsplit
+from typing import Literal, cast
 
-T = TypeVar("T")
+from services.environment import Environment, address, file, folder, one_of, redis_url, seconds, whole
+
 DAY_S = 86_400.0
 Lane = Literal["cpu", "gpu"]
-
-
-class SettingsError(ValueError):
-    """Raised once, with every variable that has a bad value."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +57,7 @@ class StoreSettings:
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> StoreSettings:
         """Read the SPARRING_ variables that concern the store."""
-        with _Environment(environ) as env:
+        with Environment(environ) as env:
             return _store(env)
 
 
@@ -94,18 +88,18 @@ class GatewaySettings:
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> GatewaySettings:
         """Read the SPARRING_ variables that concern the gateway and its store."""
-        with _Environment(environ) as env:
+        with Environment(environ) as env:
             key = env.secret("SPARRING_PAGE_TOKEN_KEY_FILE")
             return cls(
                 _store(env),
-                listen=env.read("SPARRING_LISTEN", "127.0.0.1:50051", _address),
-                max_samples=env.read("SPARRING_MAX_SAMPLES", 100_000, _whole(minimum=1)),
+                listen=env.read("SPARRING_LISTEN", "127.0.0.1:50051", address),
+                max_samples=env.read("SPARRING_MAX_SAMPLES", 100_000, whole(minimum=1)),
                 page_token_key=secrets.token_bytes(32) if key is None else key.encode(),
-                insecure=env.read("SPARRING_INSECURE", "0", _one_of("0", "1")) == "1",
-                tenants_file=env.read("SPARRING_TENANTS_FILE", None, _file),
+                insecure=env.read("SPARRING_INSECURE", "0", one_of("0", "1")) == "1",
+                tenants_file=env.read("SPARRING_TENANTS_FILE", None, file),
                 tls=_tls(env),
-                max_streams=env.read("SPARRING_MAX_STREAMS", 256, _whole(minimum=1)),
-                health_listen=env.read("SPARRING_HEALTH_LISTEN", None, _address),
+                max_streams=env.read("SPARRING_MAX_STREAMS", 256, whole(minimum=1)),
+                health_listen=env.read("SPARRING_HEALTH_LISTEN", None, address),
             )
 
 
@@ -127,130 +121,35 @@ class WorkerSettings:
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> WorkerSettings:
         """Read the SPARRING_ variables that concern a worker and its store."""
-        with _Environment(environ) as env:
+        with Environment(environ) as env:
             return cls(
                 _store(env),
-                lane=cast("Lane", env.read("SPARRING_LANE", "cpu", _one_of("cpu", "gpu"))),
-                threads=env.read("SPARRING_THREADS", 1, _whole(minimum=1)),
-                processes=env.read("SPARRING_PROCESSES", 1, _whole(minimum=1)),
-                lease_s=env.read("SPARRING_LEASE_S", 15.0, _seconds),
-                stall_s=env.read("SPARRING_STALL_S", 300.0, _seconds),
-                data_root=env.read("SPARRING_DATA_ROOT", None, _folder),
+                lane=cast("Lane", env.read("SPARRING_LANE", "cpu", one_of("cpu", "gpu"))),
+                threads=env.read("SPARRING_THREADS", 1, whole(minimum=1)),
+                processes=env.read("SPARRING_PROCESSES", 1, whole(minimum=1)),
+                lease_s=env.read("SPARRING_LEASE_S", 15.0, seconds),
+                stall_s=env.read("SPARRING_STALL_S", 300.0, seconds),
+                data_root=env.read("SPARRING_DATA_ROOT", None, folder),
                 drain_file=env.read("SPARRING_DRAIN_FILE", None, str),
                 heartbeat_file=env.read("SPARRING_HEARTBEAT_FILE", None, str),
             )
 
 
-class _Environment:
-    """Reads variables, remembers what is wrong with each, and raises it all at the end."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-        self.problems: list[str] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.problems:
-            raise SettingsError("; ".join(self.problems))
-
-    def read(self, name: str, default: T, parse: Callable[[str], T]) -> T:
-        """The parsed value of a variable; the default where it is unset, empty or wrong."""
-        text = self._environ.get(name, "").strip()
-        if not text:
-            return default
-        try:
-            return parse(text)
-        except ValueError as error:
-            self.problems.append(f"{name}={text!r}: {error}")
-            return default
-
-    def secret(self, name: str) -> str | None:
-        """The content of the file that a variable names; its value never enters a message."""
-        return self.read(name, None, _content)
-
-
-def _store(env: _Environment) -> StoreSettings:
+def _store(env: Environment) -> StoreSettings:
     return StoreSettings(
-        env.read("SPARRING_REDIS_URL", StoreSettings.redis_url, _redis_url),
+        env.read("SPARRING_REDIS_URL", StoreSettings.redis_url, redis_url),
         redis_password=env.secret("SPARRING_REDIS_PASSWORD_FILE"),
-        redis_memory_bytes=env.read("SPARRING_REDIS_MEMORY_BYTES", 0, _whole(minimum=0)),
-        max_artifact_bytes=env.read("SPARRING_MAX_ARTIFACT_BYTES", 2 << 30, _whole(minimum=1)),
-        artifact_ttl_s=env.read("SPARRING_ARTIFACT_TTL_S", 7 * DAY_S, _seconds),
-        event_ttl_s=env.read("SPARRING_EVENT_TTL_S", 7 * DAY_S, _seconds),
+        redis_memory_bytes=env.read("SPARRING_REDIS_MEMORY_BYTES", 0, whole(minimum=0)),
+        max_artifact_bytes=env.read("SPARRING_MAX_ARTIFACT_BYTES", 2 << 30, whole(minimum=1)),
+        artifact_ttl_s=env.read("SPARRING_ARTIFACT_TTL_S", 7 * DAY_S, seconds),
+        event_ttl_s=env.read("SPARRING_EVENT_TTL_S", 7 * DAY_S, seconds),
     )
 
 
-def _tls(env: _Environment) -> TlsFiles | None:
-    cert, key, client_ca = (env.read(f"SPARRING_TLS_{name}_FILE", None, _file) for name in ("CERT", "KEY", "CLIENT_CA"))
+def _tls(env: Environment) -> TlsFiles | None:
+    cert, key, client_ca = (env.read(f"SPARRING_TLS_{name}_FILE", None, file) for name in ("CERT", "KEY", "CLIENT_CA"))
     if cert is not None and key is not None:
         return TlsFiles(cert=cert, key=key, client_ca=client_ca)
     if (cert, key, client_ca) != (None, None, None):
         env.problems.append("TLS takes SPARRING_TLS_CERT_FILE and SPARRING_TLS_KEY_FILE; one of them is unset or wrong")
     return None
-
-
-def _whole(*, minimum: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not text.isdecimal() or int(text) < minimum:
-            raise ValueError(f"must be a whole number of at least {minimum}")
-        return int(text)
-
-    return parse
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise ValueError("must be a positive number of seconds")
-    return seconds
-
-
-def _redis_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in {"redis", "rediss", "unix"} or not (parts.hostname or parts.path):
-        raise ValueError("must be a redis://, rediss:// or unix:// address")
-    return text
-
-
-def _address(text: str) -> str:
-    if text.startswith("unix:") and len(text) > len("unix:"):
-        return text
-    host, colon, port = text.rpartition(":")
-    if not (host and colon and port.isdecimal() and int(port) <= 65_535):
-        raise ValueError("must be HOST:PORT or unix:PATH")
-    return text
-
-
-def _one_of(*texts: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in texts:
-            raise ValueError(f"must be {' or '.join(texts)}")
-        return text
-
-    return parse
-
-
-def _folder(text: str) -> str:
-    if not Path(text).is_dir():
-        raise ValueError("is not a folder")
-    return text
-
-
-def _file(text: str) -> str:
-    _content(text)
-    return text
-
-
-def _content(text: str) -> str:
-    try:
-        content = Path(text).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"can't be read: {error}") from None
-    if not content:
-        raise ValueError("is an empty file")
-    return content

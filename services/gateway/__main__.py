@@ -8,11 +8,12 @@ import dataclasses
 import signal
 import sys
 
+from services.environment import SettingsError
 from services.gateway import logs
 from services.gateway.options import Options
 from services.gateway.preflight import UnsafeRedisError
 from services.gateway.server import Gateway
-from services.settings import GatewaySettings, SettingsError
+from services.settings import GatewaySettings
 
 
 async def serve(settings: GatewaySettings, options: Options) -> None:

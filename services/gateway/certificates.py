@@ -11,7 +11,8 @@ from pathlib import Path
 
 import grpc
 
-from services.settings import SettingsError, TlsFiles
+from services.environment import SettingsError
+from services.settings import TlsFiles
 from services.tenants.watch import Watched
 
 

@@ -9,7 +9,8 @@ import ipaddress
 import logging
 import socket
 
-from services.settings import GatewaySettings, SettingsError
+from services.environment import SettingsError
+from services.settings import GatewaySettings
 
 log = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from services.connection import AsyncRedis
+from services.environment import SettingsError
 from services.errors import SparringError
 from services.gateway.preflight import check_redis
 from services.jobs import functions
 from services.jobs.store import AsyncJobStore
-from services.settings import SettingsError
 
 PERIOD_S = 1.0
 # A store that takes longer than this to answer is not healthy, whatever it answers in the end.

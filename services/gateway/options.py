@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from services.settings import SettingsError
+from services.environment import SettingsError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,6 +30,7 @@ from sparring.v1 import (
 
 from services.artifacts.store import AsyncArtifactStore
 from services.connection import connect_async
+from services.environment import SettingsError
 from services.errors import SparringError
 from services.gateway.access import check_table
 from services.gateway.artifacts import Artifacts
@@ -54,7 +55,7 @@ from services.gateway.watch import Streams
 from services.jobs import reaper
 from services.jobs.store import AsyncJobStore
 from services.jobs.watch import Watcher
-from services.settings import GatewaySettings, SettingsError
+from services.settings import GatewaySettings
 
 log = logging.getLogger(__name__)
 

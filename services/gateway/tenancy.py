@@ -15,11 +15,11 @@ from typing import Any
 
 import grpc
 
+from services.environment import SettingsError
 from services.errors import PermissionDenied, SparringError, Unauthenticated
 from services.gateway.identity import ANYBODY, DEFAULT_TENANT, Identity
 from services.jobs.record import Quota
 from services.jobs.store import AsyncJobStore
-from services.settings import SettingsError
 from services.tenants.keys import hash_key
 from services.tenants.parse import read
 from services.tenants.table import Credential, Role, Tenants

@@ -8,10 +8,11 @@ from __future__ import annotations
 import sys
 
 from services.connection import connect
+from services.environment import SettingsError
 from services.errors import SparringError
 from services.jobs import functions
 from services.jobs.store import JobStore
-from services.settings import SettingsError, StoreSettings
+from services.settings import StoreSettings
 
 
 def main() -> int:

@@ -10,8 +10,9 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sparring.v1 import tenants_pb2, tenants_pb2_grpc
 
+from services.environment import SettingsError
 from services.gateway.exposure import check_exposure, is_local
-from services.settings import GatewaySettings, SettingsError, StoreSettings, TlsFiles
+from services.settings import GatewaySettings, StoreSettings, TlsFiles
 
 TLS = TlsFiles(cert="c", key="k")
 

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from sparring.v1 import tenants_pb2, tenants_pb2_grpc
 
-from services.settings import SettingsError, TlsFiles
+from services.environment import SettingsError
+from services.settings import TlsFiles
 
 PEM, NO_PASSWORD = serialization.Encoding.PEM, serialization.NoEncryption()
 

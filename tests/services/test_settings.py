@@ -2,7 +2,8 @@
 
 import pytest
 
-from services.settings import GatewaySettings, SettingsError, StoreSettings, TlsFiles, WorkerSettings
+from services.environment import SettingsError
+from services.settings import GatewaySettings, StoreSettings, TlsFiles, WorkerSettings
 
 
 def test_without_variables_the_defaults_hold():

@@ -14,7 +14,7 @@ from importlib import resources
 
 from services.jobs import doorbell
 
-GENERATION = 3
+GENERATION = 4
 # What an old process is told that meets the functions of a new one; both versions are put in.
 TOO_OLD = "the store holds functions of a later generation (%s, not %s): this process can't use them, update it"
 

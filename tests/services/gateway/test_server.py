@@ -10,13 +10,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sparring.v1 import catalog_pb2, jobs_pb2
 
 from services.connection import connect_async
+from services.environment import SettingsError
 from services.gateway import server
 from services.gateway.logs import JsonFormatter
 from services.gateway.options import Options
 from services.gateway.preflight import REQUIRED, UnsafeRedisError, check_redis
 from services.gateway.server import Gateway
 from services.local.valkey import start
-from services.settings import GatewaySettings, SettingsError, StoreSettings
+from services.settings import GatewaySettings, StoreSettings
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
