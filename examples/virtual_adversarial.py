@@ -47,7 +47,7 @@ ATTACKS: Mapping[str, tuple[str, dict[str, Any]]] = {
 # Pictures without labels in a step, and labelled ones.
 WITHOUT, WITH = 250, 100
 # Of the 32 steps that 8,000 pictures make, by the number of labels.
-EPOCHS = {100: 110, 1000: 40}
+EPOCHS = {100: 300, 1000: 40}
 # Epochs where all 8,000 digits are labelled, 80 steps each.
 SUPERVISED_EPOCHS = 20
 QUICK = 20

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass, field
 
 import grpc
 
 from sparring import security
+from sparring.errors import InvalidArgument, Violation
 from sparring.security import PathLike
 
 DEFAULT_TARGET = "127.0.0.1:50051"
@@ -31,7 +33,34 @@ OPTIONS: tuple[tuple[str, str | int], ...] = (
     ("grpc.max_receive_message_length", 64 * 2**20),
     # Errors with many bad fields travel in the trailing metadata.
     ("grpc.max_metadata_size", 32 * 2**10),
+    # Of several gateways each takes its turn, and one that is away is passed over.
+    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
+    # Names of several gateways are looked up again as soon as one of them is gone.
+    ("grpc.dns_min_time_between_resolutions_ms", 1_000),
 )
+
+
+def grpc_target(target: str) -> str:
+    """What gRPC calls a target of ours: as it is, but for "IP:PORT,IP:PORT", several gateways of one service.
+
+    Raises InvalidArgument for a list with names in it, or of both kinds of addresses, which gRPC does not resolve.
+    """
+    if "," not in target or target.partition(":")[0] in {"ipv4", "ipv6"}:
+        return target
+    try:
+        versions = {
+            ipaddress.ip_address(address.strip().rpartition(":")[0].strip("[]")).version
+            for address in target.split(",")
+        }
+    except ValueError:
+        versions = set()
+    if len(versions) != 1:
+        advice = (
+            f"{target!r} is no list of gateways: give IP:PORT,IP:PORT, all IPv4 or all IPv6, or one name that "
+            "resolves to all of them"
+        )
+        raise InvalidArgument.of([Violation("target", advice)])
+    return f"ipv{versions.pop()}:{target.replace(' ', '')}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,14 +111,14 @@ class Settings:
     def open(self) -> grpc.Channel:
         """Make the blocking channel; nothing is sent before the first call."""
         if self.credentials is None:
-            return grpc.insecure_channel(self.target, options=self._options())
-        return grpc.secure_channel(self.target, self.credentials, options=self._options())
+            return grpc.insecure_channel(grpc_target(self.target), options=self._options())
+        return grpc.secure_channel(grpc_target(self.target), self.credentials, options=self._options())
 
     def open_async(self) -> grpc.aio.Channel:
         """Make the asyncio channel; nothing is sent before the first call."""
         if self.credentials is None:
-            return grpc.aio.insecure_channel(self.target, options=self._options())
-        return grpc.aio.secure_channel(self.target, self.credentials, options=self._options())
+            return grpc.aio.insecure_channel(grpc_target(self.target), options=self._options())
+        return grpc.aio.secure_channel(grpc_target(self.target), self.credentials, options=self._options())
 
     def _options(self) -> tuple[tuple[str, str | int], ...]:
         """No proxy stands between this machine and itself, and none should see a key in plain text."""
