@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test check test-system test-faults test-mutations test-soak bench bench-attacks bench-training test-gpu protos docs clean setup
+.PHONY: help demo test check test-docs site test-system test-faults test-mutations test-soak bench bench-attacks bench-training test-gpu gpu-check protos docs clean setup
 
 # `make test-faults SCALE=10 SEED=7`: ten times the faults, drawn from seed 7.
 SCALE ?= 1
@@ -33,7 +33,7 @@ demo: $(VENV)/.local-stamp ## train, attack, defend, attack again on real digits
 	$(RUN) examples/demo.py
 
 test: $(VENV)/.dev-stamp ## every test that needs neither root nor Docker nor a GPU
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "not system and not gpu and not faults and not soak" -n $(PROCESSES) --dist loadfile
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "not system and not gpu and not faults and not soak and not docs" -n $(PROCESSES) --dist loadfile
 
 check: $(VENV)/.dev-stamp ## format, lint, types, import directions, stub drift, contract lint
 	$(BIN)/ruff format --check .
@@ -43,12 +43,26 @@ check: $(VENV)/.dev-stamp ## format, lint, types, import directions, stub drift,
 	$(RUN) tools/protos.py check
 	$(RUN) tools/protos.py lint
 	$(RUN) tools/catalog_page.py --check
+	$(RUN) tools/reference.py --check
+	$(RUN) -m services.telemetry.metrics_page --check
+	$(RUN) -m tools.dashboard --check
+	$(RUN) tools/chart.py --check
 
-test-system: $(VENV)/.dev-stamp ## docker-compose with real containers (root on Debian, or any Docker engine)
-	$(RUN) -m pytest -m system tests/system
+test-docs: $(VENV)/.dev-stamp ## run every command and code block of the documentation, long ones in their quick form
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -m docs tests/docs -n $(PROCESSES) --dist loadgroup
+
+test-system: $(VENV)/.dev-stamp ## docker-compose with real containers (root on Debian, or any Docker engine); a real Prometheus
+	$(RUN) -m pytest -m system tests/system tests/observability
 
 test-gpu: $(VENV)/.dev-stamp ## the engine and every attack on a GPU
 	$(RUN) -m pytest -m gpu tests/gpu
+
+gpu-check: $(VENV)/.dev-stamp ## on a machine with a GPU: tests/gpu, then figures to benchmarks/results/gpu-DEVICE.json; docs/gpus.md
+	SPARRING_NEED_GPU=1 $(RUN) -m pytest -m gpu tests/gpu
+	$(RUN) benchmarks/cuda_choices.py --rounds 3 --out out/gpu-check/cuda_choices.json
+	$(PYTHON) benchmarks/attacks/environment.py
+	PYTHONPATH=. out/bench-venv/bin/python -m benchmarks.attacks --quick --device cuda --name gpu-quick --json out/gpu-check/attacks.json --page out/gpu-check/no-page
+	$(RUN) benchmarks/gpu.py --include cuda_choices=out/gpu-check/cuda_choices.json --include attacks=out/gpu-check/attacks.json
 
 test-faults: $(VENV)/.dev-stamp ## kill, freeze, cut and fill everything, and check that nothing was lost; out/faults/results.json
 	$(RUN) -m pytest -m faults $(FAULTS) -n $(PROCESSES) --dist loadfile --faults-scale $(SCALE) $(if $(SEED),--faults-seed $(SEED))
@@ -73,8 +87,16 @@ bench-training: ## our PGD training beside two other libraries' and the bare loo
 protos: $(VENV)/.dev-stamp ## regenerate the stubs beside the protos
 	$(RUN) tools/protos.py generate
 
-docs: $(VENV)/.dev-stamp ## regenerate docs/catalog.md from the contract
+docs: $(VENV)/.dev-stamp ## regenerate docs/catalog.md and docs/reference from the programs, and what the Helm chart repeats
 	$(RUN) tools/catalog_page.py
+	$(RUN) tools/reference.py
+	$(RUN) -m services.telemetry.metrics_page
+	$(RUN) -m tools.dashboard
+	$(RUN) tools/chart.py
+
+site: $(VENV)/.dev-stamp ## the documentation as a site in out/site, from docs/; a warning fails it
+	$(BIN)/sphinx-build -W --keep-going -n -q docs out/site
+	@echo "out/site/index.html"
 
 clean: ## forget what was built and measured
 	rm -rf out build dist *.egg-info

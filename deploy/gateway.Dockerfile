@@ -5,7 +5,7 @@ ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 # A stage of its own, so that the next one is built again only when this list changes, not with every edit of pyproject.toml.
 FROM ${PYTHON_IMAGE} AS requirements
 COPY pyproject.toml deploy/requirements.py /source/
-RUN python3 /source/requirements.py /source/pyproject.toml services cli > /requirements.txt
+RUN python3 /source/requirements.py /source/pyproject.toml services cli tracing storage > /requirements.txt
 
 FROM ${PYTHON_IMAGE} AS dependencies
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -24,12 +24,12 @@ RUN /opt/sparring/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /whee
 FROM ${PYTHON_IMAGE}
 # The folders that named volumes are mounted on: a fresh volume takes their owner, so nothing has to run as root.
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin sparring \
-    && cd /var/lib && install -d -o 10001 -g 10001 -m 0750 sparring sparring/redis sparring/secrets \
-       sparring/secrets/redis sparring/secrets/init sparring/secrets/gateway sparring/secrets/worker
+    && cd /var/lib && install -d -o 10001 -g 10001 -m 0750 sparring sparring/artifacts sparring/redis sparring/secrets \
+       sparring/secrets/redis sparring/secrets/init sparring/secrets/gateway sparring/secrets/worker sparring/secrets/console
 ENV PATH=/opt/sparring/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1
 COPY --from=dependencies /opt/sparring /opt/sparring
 COPY --from=wheel /wheel /wheel
-COPY deploy/prepare.py deploy/users.acl deploy/gateway_health.py /opt/sparring/deploy/
+COPY deploy/prepare.py deploy/cluster_secrets.py deploy/users.acl deploy/gateway_health.py /opt/sparring/deploy/
 # The second line is the point of this image, checked where it is made.
 RUN pip install --no-deps --no-cache-dir --disable-pip-version-check /wheel/*.whl \
     && python -c "import importlib.util as u; found = [m for m in ('torch', 'numpy') if u.find_spec(m)]; assert not found, found"

@@ -7,6 +7,8 @@ FOLDER/worker     redis-password of the workers
 FOLDER/gateway    redis-password of the gateway; page-token-key; tenants.toml and first-key, a key of the tenant
                   `default` for its admin; server.pem and server-key.pem, its certificate; ca.pem, what clients check
                   that by
+FOLDER/console    cookie-secret, by which the console seals its cookies, and copies of ca.pem, server.pem and
+                  server-key.pem; only where there is this folder
 
     SPARRING_HOSTS    names and addresses in that certificate beside localhost and `gateway`, separated by spaces
 
@@ -30,6 +32,8 @@ USERS = {
     "worker": "worker/redis-password",
 }
 CERTIFICATE_KEPT_S = 300 * 86_400
+# A certificate, its key, and what it is checked by.
+PAIR = ("ca.pem", "server-key.pem", "server.pem")
 
 
 def put(path: Path, text: str) -> None:
@@ -78,7 +82,7 @@ def certificate(folder: Path, authority: Path, hosts: list[str]) -> None:
     if fresh and made_for.exists() and made_for.read_text() == wanted:
         return
     sparring("credentials", str(authority), *(word for host in hosts for word in ("--host", host)))
-    for name in ("ca.pem", "server-key.pem", "server.pem"):
+    for name in PAIR:
         put(folder / name, (authority / name).read_text())
     put(made_for, wanted)
 
@@ -89,6 +93,10 @@ def prepare(folder: Path, hosts: list[str]) -> None:
     secret(folder / "gateway" / "page-token-key")
     first_key(folder / "gateway")
     certificate(folder / "gateway", folder / "init" / "authority", hosts)
+    if (folder / "console").is_dir():
+        secret(folder / "console" / "cookie-secret")
+        for name in PAIR:
+            put(folder / "console" / name, (folder / "gateway" / name).read_text())
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 # As in gateway.Dockerfile: PyTorch is installed again only when its own line changes.
 FROM ${PYTHON_IMAGE} AS requirements
 COPY pyproject.toml deploy/requirements.py /source/
-RUN python3 /source/requirements.py /source/pyproject.toml worker > /requirements.txt \
+RUN python3 /source/requirements.py /source/pyproject.toml worker tracing storage > /requirements.txt \
     && grep -E '^torch(vision)?==' /requirements.txt > /torch.txt
 
 FROM ${PYTHON_IMAGE} AS dependencies
@@ -32,7 +32,7 @@ FROM ${PYTHON_IMAGE}
 # As in gateway.Dockerfile: a fresh volume takes the owner of the folder that it is mounted on. The first is for the locks
 # by which workers share out GPUs.
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin sparring \
-    && install -d -o 10001 -g 10001 -m 0750 /tmp/sparring-gpus \
+    && install -d -o 10001 -g 10001 -m 0750 /tmp/sparring-gpus /var/lib/sparring /var/lib/sparring/artifacts \
     && install -d /data
 ENV PATH=/opt/sparring/bin:$PATH HOME=/tmp MPLCONFIGDIR=/tmp PYTHONUNBUFFERED=1
 COPY --from=dependencies /opt/sparring /opt/sparring

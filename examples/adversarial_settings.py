@@ -61,8 +61,9 @@ _MNIST10K = Setting(
     epsilon=0.3,
     ladder=_ladder(40, 0.01),
     trainings={
-        # Learned at a radius of 0.4 by steps of half of it, judged at 0.3 like the others. At 0.3 one step on 8,000 digits
-        # makes a net that hides its gradients, whatever else was tried; docs/adversarial-training.md has the figures.
+        # Learned at a radius of 0.4 by steps of half of it, judged at 0.3 like the others. At 0.3 one step on 8,000
+        # digits makes a net that hides its gradients, whatever else was tried; docs/adversarial-training.md has the
+        # figures.
         "FGSM-RS": Training(
             architecture="wong_cnn",
             defense=FgsmRandomStart(epsilon=0.4, step_size=0.2, epsilon_ramp=0.4),

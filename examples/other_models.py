@@ -58,7 +58,7 @@ ATTACKS: Mapping[str, Any] = {"nearest_neighbors": SMOOTHED, "decision_tree": WA
 def main() -> int:
     """Run everything; 0 if every bar was met."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few digits: shows that it runs, its figures mean nothing")
+    parser.add_argument("--quick", action="store_true", help="few digits: shows that it runs; no judgement")
     parser.add_argument("--out", type=Path, default=Path("out/other_models"), help="folder for results.json")
     parser.add_argument("--pictures", type=Path, default=None, help="folder for the picture; default: that of --out")
     arguments = parser.parse_args()
@@ -80,7 +80,7 @@ def main() -> int:
     (arguments.out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     draw(results, pictures / "other-models.png")
     print(f"\nBars ({results['seconds']} s of processor time)")
-    return judge(results["bars"])
+    return 0 if arguments.quick else judge(results["bars"])
 
 
 def kind(name: str, digits: Dataset, test: Dataset, attacked: int) -> dict[str, Any]:

@@ -48,11 +48,11 @@ def in_files(x: Tensor) -> Tensor:
 
 
 class Subject:
-    """The twenty pictures, and the network that looks at them."""
+    """The pictures, and the network that looks at them."""
 
-    def __init__(self, model: torch.nn.Module) -> None:
-        """Look at the clean pictures."""
-        data = builtin("imagenet20", "test")
+    def __init__(self, model: torch.nn.Module, *, pictures: int = 0) -> None:
+        """Look at the clean pictures, the first few or (0) all of them."""
+        data = builtin("imagenet20", "test").select(0, pictures)
         self.model, self.x, self.y = model, data.pixels(slice(None)), data.y
         self.z = self.look(self.x)
         self.rarest = least_likely(self.z)

@@ -27,6 +27,8 @@ __all__ = ["BLOCK_S", "AsyncRedis", "MemoryGauge", "Redis", "connect", "connect_
 # The longest that a command may block on the server.
 BLOCK_S = 5.0
 COMMAND_TIMEOUT_S = 5.0
+# The options of a client that say how long it waits.
+PATIENCE = ("socket_timeout", "socket_connect_timeout")
 RETRIES = 3
 # Connections of one asyncio client; commands beyond them wait for one, as long as a command may take.
 POOL_SIZE = 64
@@ -36,8 +38,14 @@ ADMISSION_LIMIT = 0.8
 DENIED = ("executing the script can't", "ACL failure in script")
 
 
-def connect(settings: StoreSettings, *, blocking: bool = False) -> Redis:
-    """A client for threads; nothing is sent before its first command."""
+def connect(settings: StoreSettings, *, blocking: bool = False, patience_s: float | None = None) -> Redis:
+    """A client for threads; nothing is sent before its first command.
+
+    With `patience_s` a command is tried once, and answered in so many seconds or not at all.
+    """
+    if patience_s is not None:
+        impatient = _options(settings, blocking=False) | dict.fromkeys(PATIENCE, patience_s)
+        return Redis.from_url(settings.redis_url, retry=Retry(NoBackoff(), 0), **impatient)
     retry = Retry(NoBackoff(), 0) if blocking else Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), RETRIES)
     return Redis.from_url(settings.redis_url, retry=retry, **_options(settings, blocking=blocking))
 

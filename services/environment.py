@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self, TypeVar
@@ -75,6 +76,28 @@ def redis_url(text: str) -> str:
     return text
 
 
+def bytes_url(text: str) -> str:
+    """Parse the address of a store of bytes: a folder, a place in a bucket, or a Redis."""
+    parts = urlsplit(text)
+    if parts.scheme in {"redis", "rediss", "unix"}:
+        return redis_url(text)
+    if parts.scheme == "file" and not parts.netloc and len(parts.path) > 1:
+        return text
+    if parts.scheme == "s3" and parts.netloc and "@" not in parts.netloc and not (parts.query or parts.fragment):
+        return text
+    raise ValueError(
+        "must be file:///PATH, s3://BUCKET/PREFIX or a redis:// address; secrets go into files of their own"
+    )
+
+
+def web_url(text: str) -> str:
+    """Parse the address of a server that speaks HTTP."""
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
+        raise ValueError("must be http://HOST:PORT or https://HOST:PORT")
+    return text
+
+
 def address(text: str) -> str:
     """Parse HOST:PORT or unix:PATH."""
     if text.startswith("unix:") and len(text) > len("unix:"):
@@ -82,6 +105,20 @@ def address(text: str) -> str:
     host, colon, port = text.rpartition(":")
     if not (host and colon and port.isdecimal() and int(port) <= 65_535):
         raise ValueError("must be HOST:PORT or unix:PATH")
+    return text
+
+
+def host_port(text: str) -> str:
+    """Parse HOST:PORT."""
+    if text.startswith("unix:"):
+        raise ValueError("must be HOST:PORT")
+    return address(text)
+
+
+def class_name(text: str) -> str:
+    """Parse the name of a class of devices, by the rule that jobs' requests are checked by."""
+    if re.fullmatch(r"[A-Za-z0-9._-]{1,63}", text) is None:
+        raise ValueError("must have letters, digits, '-', '_' and '.', at most 63 of them")
     return text
 
 

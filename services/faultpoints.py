@@ -34,6 +34,9 @@ POINTS = {
     "gateway.chunk_kept": "a part of an upload is in the store, nobody was told",
     "gateway.event_sent": "an event of a watch was handed over",
     "gateway.chunk_sent": "a part of a download was handed over",
+    "artifacts.part_written": "bytes are in the store of bytes outside, the store of jobs does not count them yet",
+    "artifacts.written": "a worker's bytes are all written, they are no artifact yet",
+    "artifacts.bytes_deleted": "what was discarded is gone from the store of bytes outside, and still on the list",
     "reaper.swept": "lapsed leases were taken back, bells not yet rung",
 }
 

@@ -6,6 +6,7 @@ SPARRING_TEST_REDIS_BINARY    start this binary instead of the one in the valkey
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -101,3 +102,20 @@ async def async_artifact_store(
     store = AsyncArtifactStore(async_redis, store_settings)
     yield store
     await store.aclose()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of a server that speaks S3's protocol, with a bucket `sparring`; any credentials are good."""
+    # Imported here: it takes seconds.
+    from moto.server import ThreadedMotoServer
+    from s3fs import S3FileSystem
+
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    endpoint = f"http://{host}:{port}"
+    S3FileSystem(key="key", secret="secret", endpoint_url=endpoint, skip_instance_cache=True).mkdir("sparring")
+    yield endpoint
+    server.stop()

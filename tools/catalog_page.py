@@ -57,7 +57,7 @@ def fits() -> Iterator[str]:
 
 def method(info: catalog_pb2.MethodInfo, command: str) -> Iterator[str]:
     """One attack or defense."""
-    yield from ("", f"### `{info.name}` {info.title}", "", info.summary, "", f"    {info.formula}", "")
+    yield from ("", f"### `{info.name}` {info.title}", "", info.summary, "", "```text", info.formula, "```", "")
     if info.paper:
         yield f"{info.citation}, arXiv:{info.paper}."
     elif info.citation:

@@ -37,14 +37,19 @@ from services.jobs import doorbell
 from services.jobs.record import Lease, WorkerRecord
 from services.jobs.store import JobStore
 from services.settings import StoreSettings, WorkerSettings
-from workers.failures import Interrupted
-from workers.lease import Drain, Heartbeat, Holding, Limits, Outcome, Presence, Watch, Worker
+from services.telemetry import logs, tracing
+from services.telemetry.metrics_serving import serve_if_possible
+from services.telemetry.metrics_worker import MEASURED
+from services.telemetry.settings import TelemetrySettings
+from workers.failures import DeviceLost, Interrupted
+from workers.lease import Drain, Heartbeat, Holding, Limits, Outcome, Presence, Watch, Worker, loglines
+from workers.lease.doorman import Doorman
 from workers.lease.pool import WatchedPool
 
 logger = logging.getLogger(__name__)
 
 DRAIN_VARIABLE = "SPARRING_DRAIN_FILE"
-EX_CONFIG = 78
+EX_IOERR, EX_CONFIG = 74, 78
 # A child that has not been heard of for so long after its lease ran out hangs.
 HUNG_AFTER_LEASE_S = 20.0
 
@@ -103,6 +108,7 @@ def configuration(settings: WorkerSettings) -> dict[str, Any]:
 # A line for each bell says nothing that the lines for the units do not say.
 for chatty in ("celery.app.trace", "celery.worker.strategy"):
     logging.getLogger(chatty).setLevel(logging.WARNING)
+loglines.take_over()
 
 app = Celery("sparring")
 app.conf.update(configuration(WorkerSettings.from_env()))
@@ -112,6 +118,7 @@ class _Parent:
     """What the process that Celery's main loop runs in holds."""
 
     folder: str | None = None
+    doorman: Doorman | None = None
 
 
 class _Child:
@@ -128,6 +135,11 @@ def compute(lease: Lease, heartbeat: Heartbeat, context: Any) -> Outcome:
     return run_unit(lease, heartbeat, context)
 
 
+def doorman_of(settings: WorkerSettings) -> Doorman | None:
+    """Who waits for previews; nobody where this worker is to answer none."""
+    return Doorman(settings.store) if settings.previews else None
+
+
 @worker_init.connect  # type: ignore[untyped-decorator]
 def _agree_on_the_signs(**_: object) -> None:
     """In the parent, before its child starts: agree with it on the files that they speak by, and begin to watch."""
@@ -141,6 +153,9 @@ def _agree_on_the_signs(**_: object) -> None:
     store = JobStore(connect(settings.store), settings.store)
     WatchedPool.watch = Watch(store, holding, drain, hung_s=settings.lease_s + HUNG_AFTER_LEASE_S)
     WatchedPool.watch.start()
+    _Parent.doorman = doorman_of(settings)
+    if _Parent.doorman is not None:
+        _Parent.doorman.start()
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
@@ -152,6 +167,8 @@ def _give_the_sign(**_: object) -> None:
 @worker_shutdown.connect  # type: ignore[untyped-decorator]
 def _take_away_the_signs(**_: object) -> None:
     """In the parent, once the child's task has ended."""
+    if _Parent.doorman is not None:
+        _Parent.doorman.stop()
     if WatchedPool.watch is not None:
         WatchedPool.watch.stop()
     _drain().clear()
@@ -182,7 +199,7 @@ def _begin(**_: object) -> None:
 def _become_a_worker() -> None:
     """Import torch, take a device, say that a worker is there."""
     # Imported here, as the parent must not load torch.
-    from workers.run import Context, device, mounts
+    from workers.run import Context, device, mounts, places
 
     settings = WorkerSettings.from_env()
     drain = _drain()
@@ -201,10 +218,14 @@ def _become_a_worker() -> None:
         id=f"{platform.node()}-{os.getpid()}-{secrets.token_hex(2)}",
         lane=settings.lane,
         device_name=here.name,
+        device_class=settings.device_class,
+        memory_bytes=device.capacity(here.device),
         unit=None,
         last_seen_ms=0,
         versions={name: version(name) for name in ("sparring", "torch")} | {"python": platform.python_version()},
     )
+    logs.describe(worker=record.id)
+    tracing.configure("sparring-worker", TelemetrySettings.from_env())
     heartbeat_file = None if settings.heartbeat_file is None else Path(settings.heartbeat_file)
     _Child.worker = Worker(
         store=store,
@@ -214,7 +235,11 @@ def _become_a_worker() -> None:
         limits=Limits(lease_s=settings.lease_s, stall_s=settings.stall_s),
         holding=Holding.beside(drain),
     )
+    places.wait_for(context.artifacts, drain)
     _Child.worker.presence.start()
+    MEASURED.describe(settings.lane, here.name, lambda: device.memory(here.device))
+    # In the child, whose numbers they are; the next one takes the port when this one is gone.
+    serve_if_possible(settings.metrics_listen, MEASURED.registry)
     if settings.data_root is not None:
         mounts.announce(store, settings.data_root, drain)
     logger.info("ready on %s", here.name)
@@ -225,6 +250,7 @@ def _end(**_: object) -> None:
     """In the child, at its end."""
     if _Child.worker is not None:
         _Child.worker.presence.stop()
+    tracing.close()
 
 
 @app.task(name=doorbell.TASK)  # type: ignore[untyped-decorator]
@@ -232,12 +258,18 @@ def bell(*_: object, **__: object) -> int:
     """Something may be ready: claim, run, write down, until nothing is claimable. Returns how many units there were.
 
     A SIGTERM that reaches the child (as when a whole process group gets it) makes it give back what it holds and leave.
+    So does a device that is lost to it: the parent starts another child, which finds the device anew, or another one.
     """
     assert _Child.worker is not None, "Celery starts the child before it hands it a bell"
     drain = _Child.worker.drain
     before = signal.signal(signal.SIGTERM, lambda *_: drain.tell())
     try:
         units = _Child.worker.serve()
+    except DeviceLost as lost:
+        logger.critical("this process leaves, since its device is lost to it: %s", lost)
+        _end()
+        # Not by way of Python's own end, in which the driver may wait for what never comes.
+        os._exit(EX_IOERR)
     finally:
         signal.signal(signal.SIGTERM, before)
     if drain.told:

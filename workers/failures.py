@@ -2,8 +2,9 @@
 
     Rejected      the input is at fault: the job fails at once, with a reason and a message that says what to do
     Interrupted   somebody asked the computation to stop: cancelled, draining, or its lease was lost
+    DeviceLost    the device answers this process no more: only another process may get further
 
-Neither knows of the service; `workers.run` turns them into the job's outcome.
+None of them knows of the service; `workers.run` turns them into the job's outcome.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ class Rejected(Exception):
 
 class Interrupted(Exception):
     """Raised by a monitor out of a computation that has to stop; passes through every engine untouched."""
+
+
+class DeviceLost(Exception):
+    """Raised where a GPU refuses everything that this process asks from now on; the message says what it said first."""
 
 
 def words(error: BaseException) -> str:

@@ -17,13 +17,20 @@ from typing import Any, Concatenate, ParamSpec, Self
 
 import grpc
 
-from sparring import submit
+from sparring import previews, submit
 from sparring.aio_caller import AsyncCaller
 from sparring.aio_jobs import AsyncJobs
 from sparring.aio_resources import AsyncArtifacts, AsyncCatalog, AsyncDatasets, AsyncModels
 from sparring.channel import DEFAULT_TARGET, Settings
 from sparring.security import PathLike
 from sparring.v1.jobs_pb2 import CreateJobRequest, Job
+from sparring.v1.preview_pb2 import (
+    ListSamplesRequest,
+    ListSamplesResponse,
+    PreviewAttackRequest,
+    PreviewAttackResponse,
+)
+from sparring.v1.preview_pb2_grpc import PreviewServiceStub
 from sparring.v1.tenants_pb2 import AuditEntry, GetTenantRequest, ListAuditEntriesRequest, Tenant
 from sparring.v1.tenants_pb2_grpc import TenantServiceStub
 
@@ -37,6 +44,24 @@ def _sends(build: Callable[P, CreateJobRequest]) -> Callable[Concatenate[AsyncCl
     return submit.as_method(send, build)
 
 
+def _previews(
+    build: Callable[P, PreviewAttackRequest],
+) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, PreviewAttackResponse]]:
+    async def send(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> PreviewAttackResponse:
+        return await self._caller.call(self._previews.PreviewAttack, build(*args, **kwargs))
+
+    return submit.as_method(send, build, "PreviewAttackResponse")
+
+
+def _shows(
+    build: Callable[P, ListSamplesRequest],
+) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, ListSamplesResponse]]:
+    async def send(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> ListSamplesResponse:
+        return await self._caller.call(self._previews.ListSamples, build(*args, **kwargs))
+
+    return submit.as_method(send, build, "ListSamplesResponse")
+
+
 class AsyncClient:
     """A connection to one service, with the service's parts as attributes."""
 
@@ -48,11 +73,14 @@ class AsyncClient:
         self.artifacts = AsyncArtifacts(self._caller)
         self.catalog = AsyncCatalog(self._caller)
         self._tenants = TenantServiceStub(self._caller.channel)
+        self._previews = PreviewServiceStub(self._caller.channel)
 
     attack = _sends(submit.attack)
     train = _sends(submit.train)
     evaluate = _sends(submit.evaluate)
     poison = _sends(submit.poison)
+    preview = _previews(previews.preview)
+    samples = _shows(previews.samples)
 
     async def tenant(self) -> Tenant:
         """Who is asking, with which role, and what is allowed and in use."""
@@ -97,6 +125,9 @@ def connect_async(
     credentials: grpc.ChannelCredentials | None = None,
 ) -> AsyncClient:
     """Make an asyncio client of the service at `target`, HOST:PORT; nothing is sent before the first call.
+
+    Several gateways of one service: a name that resolves to all of them, or IP:PORT,IP:PORT. They take turns, and what
+    one of them leaves unfinished goes on with another.
 
     `key` says who asks; it is refused where it would leave this machine in plain text, unless `allow_plaintext_key`.
     `tls`: speak TLS and trust the system's authorities; `tls_ca`: trust this authority's certificate (a PEM file);

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
-from sparring import names, requests
+from sparring import names, requests, tracing
 from sparring.aio_caller import AsyncCaller
 from sparring.errors import FailedPrecondition, JobFailed, NotFound
 from sparring.finished import finished
@@ -67,7 +67,8 @@ class AsyncJobs:
             after=after,
             reuse=reuse,
         )
-        return await self._caller.call(self._stub.CreateJob, request)
+        with tracing.span("CreateJob"):
+            return await self._caller.call(self._stub.CreateJob, request)
 
     async def get(self, job: JobLike) -> Job:
         """Look a job up as it stands."""

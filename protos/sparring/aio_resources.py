@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
 
-from sparring import intake, names, requests, transfer
+from sparring import chunks, intake, names, requests, transfer
 from sparring.aio_caller import AsyncCaller
 from sparring.content import Content, Source
 from sparring.errors import NotFound
@@ -193,6 +193,10 @@ class AsyncArtifacts:
         """Download into memory."""
         name = names.artifact(artifact)
         return await self._caller.run(transfer.download(self._stub, name, None, self._caller.patience(), on_progress))
+
+    def chunks(self, artifact: ArtifactLike, *, offset: int = 0, limit: int = 0) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes from `offset` on as they come, at most `limit` of them, 0 for all; the whole is checked."""
+        return chunks.read_async(self._caller, self._stub, names.artifact(artifact), offset, limit)
 
     async def get(self, artifact: ArtifactLike) -> Artifact:
         """Look an artifact up: its size, media type and expiry."""

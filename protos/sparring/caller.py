@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import grpc
 
+from sparring import tracing
 from sparring.channel import STREAM_S, Settings
 from sparring.errors import ServiceError
 from sparring.flow import Call, Flow, Outgoing, Pause, Receive, Send, Step
@@ -118,7 +119,7 @@ class Caller:
         return {
             "timeout": timeout_s,
             "wait_for_ready": self.settings.wait_for_ready,
-            "metadata": self.settings.metadata,
+            "metadata": (*self.settings.metadata, *tracing.metadata()),
         }
 
     def _error(self, error: grpc.RpcError) -> ServiceError:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from sparring import names, requests
+from sparring import names, requests, tracing
 from sparring.caller import Caller
 from sparring.errors import FailedPrecondition, JobFailed, NotFound
 from sparring.finished import finished
@@ -66,7 +66,8 @@ class Jobs:
             after=after,
             reuse=reuse,
         )
-        return self._caller.call(self._stub.CreateJob, request)
+        with tracing.span("CreateJob"):
+            return self._caller.call(self._stub.CreateJob, request)
 
     def get(self, job: JobLike) -> Job:
         """Look a job up as it stands."""

@@ -174,7 +174,7 @@ def selection(data: DataLike, split: str = "", offset: int = 0, count: int = 0) 
 
 
 def execution(spec: AttackSpec | EvaluationSpec, **values: Value | None) -> None:
-    """Set how a job is cut up: batch_size, shard_size, device; None is left to the server."""
+    """Set how a job is cut up: batch_size, shard_size, and on what device; None is left to the server."""
     fill([spec.execution], values)
 
 

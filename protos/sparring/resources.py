@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sparring import intake, names, requests, transfer
+from sparring import chunks, intake, names, requests, transfer
 from sparring.caller import Caller
 from sparring.content import Content, Source
 from sparring.errors import NotFound
@@ -191,6 +191,10 @@ class Artifacts:
         """Download into memory."""
         name = names.artifact(artifact)
         return self._caller.run(transfer.download(self._stub, name, None, self._caller.patience(), on_progress))
+
+    def chunks(self, artifact: ArtifactLike, *, offset: int = 0, limit: int = 0) -> Iterator[bytes]:
+        """Yield the bytes from `offset` on as they come, at most `limit` of them, 0 for all; the whole is checked."""
+        return chunks.read(self._caller, self._stub, names.artifact(artifact), offset, limit)
 
     def get(self, artifact: ArtifactLike) -> Artifact:
         """Look an artifact up: its size, media type and expiry."""

@@ -4,6 +4,8 @@
 All of them take `deadline_s`, the seconds from acceptance after which the job ends as FAILED if it has not ended
 before, `queue_limit_s`, the seconds that it may wait for its first worker, `after`, jobs that have to succeed before
 it, and `reuse`: where the same has been computed already, that job is the answer. A model may be a training under way.
+`device` ("any", "cpu" or "gpu"), `device_class` and `min_device_memory_gib` say which workers may take it; it waits for
+one.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ def attack(
     batch_size: int | None = None,
     shard_size: int | None = None,
     device: str | None = None,
+    device_class: str | None = None,
+    min_device_memory_gib: int | None = None,
     request_id: str = "",
     validate_only: bool = False,
     display_name: str = "",
@@ -54,7 +58,8 @@ def attack(
         attack=requests.attack(attack, target, **parameters),
     )
     fill([spec], {"seed": seed})
-    requests.execution(spec, batch_size=batch_size, shard_size=shard_size, device=device)
+    where = {"device": device, "device_class": device_class, "min_device_memory_gib": min_device_memory_gib}
+    requests.execution(spec, batch_size=batch_size, shard_size=shard_size, **where)
     return requests.create(
         spec,
         request_id=request_id,
@@ -82,6 +87,8 @@ def train(
     std: Sequence[float] = (),
     seed: int = 0,
     device: str | None = None,
+    device_class: str | None = None,
+    min_device_memory_gib: int | None = None,
     request_id: str = "",
     validate_only: bool = False,
     display_name: str = "",
@@ -108,7 +115,8 @@ def train(
         mean=mean,
         std=std,
     )
-    fill([spec], {"seed": seed, "device": device})
+    where = {"device": device, "device_class": device_class, "min_device_memory_gib": min_device_memory_gib}
+    fill([spec], {"seed": seed, **where})
     return requests.create(
         spec,
         request_id=request_id,
@@ -137,6 +145,8 @@ def evaluate(
     batch_size: int | None = None,
     shard_size: int | None = None,
     device: str | None = None,
+    device_class: str | None = None,
+    min_device_memory_gib: int | None = None,
     request_id: str = "",
     validate_only: bool = False,
     display_name: str = "",
@@ -162,7 +172,8 @@ def evaluate(
     if adapted or knowledge:
         fill([spec.adaptive], {"adapted": adapted, "knowledge": knowledge})
     fill([spec], {"seed": seed})
-    requests.execution(spec, batch_size=batch_size, shard_size=shard_size, device=device)
+    where = {"device": device, "device_class": device_class, "min_device_memory_gib": min_device_memory_gib}
+    requests.execution(spec, batch_size=batch_size, shard_size=shard_size, **where)
     return requests.create(
         spec,
         request_id=request_id,
@@ -191,6 +202,8 @@ def poison(
     std: Sequence[float] = (),
     seed: int = 0,
     device: str | None = None,
+    device_class: str | None = None,
+    min_device_memory_gib: int | None = None,
     request_id: str = "",
     validate_only: bool = False,
     display_name: str = "",
@@ -217,7 +230,8 @@ def poison(
         mean=mean,
         std=std,
     )
-    fill([spec], {"seed": seed, "device": device, "sanitizer": sanitizer, "dropped_fraction": dropped_fraction})
+    where = {"device": device, "device_class": device_class, "min_device_memory_gib": min_device_memory_gib}
+    fill([spec], {"seed": seed, **where, "sanitizer": sanitizer, "dropped_fraction": dropped_fraction})
     return requests.create(
         spec,
         request_id=request_id,
@@ -230,11 +244,11 @@ def poison(
     )
 
 
-def as_method(function: F, build: Callable[..., CreateJobRequest]) -> F:
-    """Give a client's method the name, the words and the arguments of the builder that it sends."""
+def as_method(function: F, build: Callable[..., Any], gives: str = "Job") -> F:
+    """Give a client's method the name, words and arguments of the builder that it sends; `gives` is what comes back."""
     described = inspect.signature(build, eval_str=False)
     self = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    shown = described.replace(parameters=[self, *described.parameters.values()], return_annotation="Job")
+    shown = described.replace(parameters=[self, *described.parameters.values()], return_annotation=gives)
     function.__name__, function.__doc__ = build.__name__, build.__doc__
     function.__signature__ = shown  # type: ignore[attr-defined] # inspect.signature and help() look here
     return function

@@ -1,1 +1,1 @@
-"""Immutable bytes in Redis, named by their SHA-256, in chunks of 1 MiB that are checked whenever they are read."""
+"""Immutable bytes, in Redis or elsewhere, named by their SHA-256; chunks of 1 MiB are checked at each reading."""

@@ -1,4 +1,4 @@
-"""The artifacts in Redis, for the gateway: resumable uploads, reads that run ahead, hashing off the event loop.
+"""The artifacts, for the gateway: resumable uploads, reads that run ahead, hashing off the event loop.
 
 Chunks are read by threads with connections of their own: there a chunk is copied less often than on its way through
 asyncio, and is compared with its digest where it arrives, so a download keeps more than one core busy.
@@ -8,33 +8,35 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from services.artifacts import calls
+from services.artifacts.ahead import PIECE_BYTES, Ahead
 from services.artifacts.calls import ArtifactInfo, Manifest
+from services.artifacts.care import Care
 from services.artifacts.digest import CHUNK_BYTES, chunk_count
+from services.artifacts.outside import connect_outside
+from services.artifacts.reading import Reader
+from services.artifacts.shelves import Shelf
+from services.artifacts.staging import Inside, OnShelf, Staging, no_store_outside
 from services.artifacts.uploads import Upload
 from services.connection import AsyncRedis, MemoryGauge, connect, translated, unless_error
 from services.errors import DataLoss, OutOfRange
 from services.jobs.quotas import check_quota
 from services.settings import StoreSettings
 
+Result = TypeVar("Result")
+
 # Uploads that one gateway keeps in mind; the one that was quiet longest has to be resumed. A quiet one holds less than
 # 1 MiB, one whose bytes are coming also what has gathered and what is under way: 2 * `uploads.GATHERED` MiB.
 UPLOADS_IN_MIND = 256
-# Threads that read for all downloads; chunks that one download has fetched ahead, if the others leave it so many; and
-# chunks ahead of all downloads together, so that many readers who are slow do not fill the memory.
-THREADS = 4
-AHEAD = 2
-AHEAD_OF_ALL = 16
-# A reader who takes longer for a piece has nothing fetched ahead.
-QUICK_S = 0.25
-# What a reader is handed at a time, and the transport may copy.
-PIECE_BYTES = 1 << 18
+# Threads that read for all downloads, here and outside, where each waits longer for an answer.
+THREADS, THREADS_OUTSIDE = 4, 16
 
 
 class AsyncArtifactStore:
@@ -43,11 +45,15 @@ class AsyncArtifactStore:
     def __init__(self, redis: AsyncRedis, settings: StoreSettings) -> None:
         self._redis = redis
         self._reading = connect(settings)
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sparring-artifacts")
+        self._outside = connect_outside(settings.artifacts, self._reading)
+        self._reader = Reader(self._reading, self._outside)
+        self.care = Care(self._outside, self._reading)
+        threads = THREADS if self._outside is None else THREADS_OUTSIDE
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="sparring-artifacts")
         self._settings = settings
         self._gauge = MemoryGauge(self._settings)
         self._ttl_ms = round(self._settings.artifact_ttl_s * 1000)
-        self._ahead_left = AHEAD_OF_ALL
+        self._ahead = Ahead(self._threads)
         self._uploads: OrderedDict[tuple[str, str], Upload] = OrderedDict()
 
     async def _execute(self, command: tuple[Any, ...]) -> Any:
@@ -58,6 +64,11 @@ class AsyncArtifactStore:
         """Close the connections of its own; the client that it was given is its owner's."""
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
         self._reading.close()
+        if self._outside is not None:
+            self._outside.close()
+
+    async def _in_thread(self, call: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     async def _execute_all(self, commands: list[tuple[Any, ...]]) -> list[Any]:
         """Send several commands at once, in order; raises the first error."""
@@ -74,8 +85,6 @@ class AsyncArtifactStore:
                 self._gauge.note(await self._redis.info("memory"))
         return self._gauge.share()
 
-    # Uploads
-
     async def begin(self, tenant: str, sha256: str, size: int, media_type: str) -> str | ArtifactInfo:
         """Open an upload and return its id, or the artifact where its bytes are held already.
 
@@ -87,10 +96,20 @@ class AsyncArtifactStore:
         if held is not None:
             return calls.info(sha256, held)
         await self.usage()
-        self._gauge.admit(size)
-        upload_id = uuid.uuid4().hex
-        begun = await self._execute(calls.function("upload_begin", tenant, upload_id, sha256, size, media_type))
-        check_quota(tenant, begun)
+        upload_id, store = uuid.uuid4().hex, []
+        if self._outside is None:
+            self._gauge.admit(size)
+        else:
+            self._gauge.admit()
+            store = [await self._in_thread(self._outside.id)]
+            await self._in_thread(partial(self._outside.admit, size))
+        begin = calls.function("upload_begin", tenant, upload_id, sha256, size, media_type, *store)
+        check_quota(tenant, await self._execute(begin))
+        if store:
+            # Kept in mind from the start: nobody else has written to its shelf.
+            shelf = Shelf(store[0], upload_id, ())
+            fresh = calls.nothing_staged(sha256, size, media_type, shelf)
+            self._remember(Upload(tenant, upload_id, fresh, self._staging(tenant, upload_id, fresh)))
         return upload_id
 
     async def append(self, tenant: str, upload_id: str, offset: int, chunk: bytes) -> None:
@@ -123,8 +142,8 @@ class AsyncArtifactStore:
         except DataLoss:
             await self._execute(calls.function("upload_drop", tenant, upload_id))
             raise
-        arguments = (tenant, upload_id, staged.sha256, staged.size_bytes, staged.media_type, digests, self._ttl_ms)
-        sealed = await self._execute(calls.function("artifact_seal", *arguments))
+        what = (staged.sha256, staged.size_bytes, staged.media_type, digests, self._ttl_ms, "", int(upload.resumed))
+        sealed = await self._execute(calls.function("artifact_seal", tenant, upload_id, *what))
         self._forget(tenant, upload_id)
         if sealed == b"INCOMPLETE":
             raise calls.no_upload(upload_id)
@@ -155,13 +174,24 @@ class AsyncArtifactStore:
     async def _upload(self, tenant: str, upload_id: str) -> Upload:
         upload = self._uploads.get((tenant, upload_id))
         if upload is None:
-            upload = Upload(tenant, upload_id, await self._staged(tenant, upload_id), self._execute, self._execute_all)
+            staged = await self._staged(tenant, upload_id)
+            upload = Upload(tenant, upload_id, staged, self._staging(tenant, upload_id, staged))
             await upload.catch_up()
-            self._uploads[tenant, upload_id] = upload
-        self._uploads.move_to_end((tenant, upload_id))
+        self._remember(upload)
+        return upload
+
+    def _staging(self, tenant: str, upload_id: str, staged: calls.Staged) -> Staging:
+        if staged.shelf is None:
+            return Inside(tenant, upload_id, self._execute, self._execute_all)
+        if self._outside is None:
+            raise no_store_outside()
+        return OnShelf(tenant, staged.shelf, self._execute_all, self._outside, self._in_thread)
+
+    def _remember(self, upload: Upload) -> None:
+        self._uploads[upload.tenant, upload.id] = upload
+        self._uploads.move_to_end((upload.tenant, upload.id))
         while len(self._uploads) > UPLOADS_IN_MIND:
             self._forget(*next(iter(self._uploads)))
-        return upload
 
     def _forget(self, tenant: str, upload_id: str) -> None:
         upload = self._uploads.pop((tenant, upload_id), None)
@@ -208,42 +238,13 @@ class AsyncArtifactStore:
         end = manifest.size_bytes if limit == 0 else min(manifest.size_bytes, offset + limit)
         if offset == end:
             return
-        async for index, data in self._chunks(tenant, manifest, range(offset // CHUNK_BYTES, chunk_count(end))):
+        fetch = partial(self._fetch, tenant, manifest)
+        indices = range(offset // CHUNK_BYTES, chunk_count(end))
+        async for index, data in self._ahead.chunks(fetch, indices):
             start = index * CHUNK_BYTES
             view, high = memoryview(data), min(end, start + len(data))
             for low in range(max(offset, start), high, PIECE_BYTES):
                 yield low, view[low - start : min(low + PIECE_BYTES, high) - start]
 
-    async def _chunks(self, tenant: str, manifest: Manifest, indices: range) -> AsyncIterator[tuple[int, bytes]]:
-        """While one chunk is with the caller, the next ones are fetched and compared with their digests."""
-        loop = asyncio.get_running_loop()
-        coming: deque[tuple[int, asyncio.Future[bytes]]] = deque()
-        ahead = self._may_fetch_ahead(0, quick=True)
-        try:
-            for index in indices:
-                coming.append((index, loop.run_in_executor(self._threads, self._fetch, tenant, manifest, index)))
-                while len(coming) > ahead:
-                    number, chunk = coming.popleft()
-                    data, given_at = await chunk, loop.time()
-                    yield number, data
-                    pieces = -(-len(data) // PIECE_BYTES)
-                    ahead = self._may_fetch_ahead(ahead, quick=loop.time() - given_at < QUICK_S * pieces)
-            while coming:
-                number, chunk = coming.popleft()
-                yield number, await chunk
-        finally:
-            self._ahead_left += ahead
-            for _, chunk in coming:
-                chunk.cancel()
-
-    def _may_fetch_ahead(self, before: int, *, quick: bool) -> int:
-        """Give back what a reader had ahead, and say how many chunks it may have from now on."""
-        self._ahead_left += before
-        ahead = min(AHEAD, self._ahead_left) if quick else 0
-        self._ahead_left -= ahead
-        return ahead
-
     def _fetch(self, tenant: str, manifest: Manifest, index: int) -> bytes:
-        with translated():
-            data: Any = self._reading.get(calls.chunk_key(tenant, manifest.sha256, index))
-        return manifest.check(index, data)
+        return self._reader.chunk(tenant, manifest, index)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from services.artifacts.digest import CHUNK_BYTES, DIGEST_BYTES, artifact_name, chunk_count, chunk_digest, is_sha256
+from services.artifacts.shelves import Shelf
 from services.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound, OutOfRange, Violation
 from services.jobs import functions
 from services.jobs.calls import key
 
+Data = TypeVar("Data", bytes, memoryview)
 MEDIA_TYPE_LENGTH = 100
 
 
@@ -27,18 +29,19 @@ class ArtifactInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What a reader needs: the size, and the digest of each chunk, joined."""
+    """What a reader needs: the size, the digest of each chunk, joined, and where the bytes are: None for here."""
 
     sha256: str
     size_bytes: int
     digests: bytes
+    shelf: Shelf | None = None
 
     @property
     def chunks(self) -> int:
         """How many chunks there are."""
         return chunk_count(self.size_bytes)
 
-    def check(self, index: int, data: bytes | None) -> bytes:
+    def check(self, index: int, data: Data | None) -> Data:
         """A chunk that was read, if it is the right one. DataLoss."""
         expected = self.digests[index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES]
         if data is None or chunk_digest(data) != expected:
@@ -49,13 +52,14 @@ class Manifest:
 
 @dataclass(frozen=True, kw_only=True)
 class Staged:
-    """An upload as the store knows it."""
+    """An upload as the store knows it; `shelf` as for a manifest."""
 
     sha256: str
     size_bytes: int
     media_type: str
     chunks: int
     digests: bytes
+    shelf: Shelf | None = None
 
     @property
     def committed_bytes(self) -> int:
@@ -80,20 +84,21 @@ def staged_key(tenant: str, upload_id: str, index: int) -> str:
 
 def read_manifest(tenant: str, sha256: str) -> tuple[Any, ...]:
     """The command whose answer `manifest` and `info` read."""
-    return ("HMGET", key(f"a:{tenant}:{sha256}:m"), "size", "media", "created", "expires", "digests")
+    return ("HMGET", key(f"a:{tenant}:{sha256}:m"), "size", "media", "created", "expires", "digests", "shelf")
 
 
 def read_upload(tenant: str, upload_id: str) -> tuple[Any, ...]:
     """The command whose answer `staged` reads."""
-    return ("HMGET", key(f"u:{tenant}:{upload_id}"), "sha", "size", "media", "chunks", "digests")
+    return ("HMGET", key(f"u:{tenant}:{upload_id}"), "sha", "size", "media", "chunks", "digests", "store", "parts")
 
 
 def manifest(sha256: str, reply: Sequence[bytes | None]) -> Manifest:
     """The manifest. NotFound."""
-    size, *_, digests = reply
+    size, *_, digests, shelf = reply
     if size is None or digests is None:
         raise no_artifact(sha256)
-    return Manifest(sha256=sha256, size_bytes=int(size), digests=digests)
+    where = None if shelf is None else Shelf.parse(shelf)
+    return Manifest(sha256=sha256, size_bytes=int(size), digests=digests, shelf=where)
 
 
 def info(sha256: str, reply: Sequence[bytes | None] | None) -> ArtifactInfo:
@@ -114,16 +119,29 @@ def info(sha256: str, reply: Sequence[bytes | None] | None) -> ArtifactInfo:
 
 def staged(upload_id: str, reply: Sequence[bytes | None]) -> Staged:
     """An upload. NotFound."""
-    sha, size, media, count, digests = reply
+    sha, size, media, count, digests, store, parts = reply
     if sha is None or size is None or media is None or count is None or digests is None:
         raise no_upload(upload_id)
+    shelf = None
+    if store is not None:
+        shelf = Shelf.parse(b"/".join((store, upload_id.encode(), b"" if parts is None else parts)))
     return Staged(
-        sha256=sha.decode(), size_bytes=int(size), media_type=media.decode(), chunks=int(count), digests=digests
+        sha256=sha.decode(),
+        size_bytes=int(size),
+        media_type=media.decode(),
+        chunks=int(count),
+        digests=digests,
+        shelf=shelf,
     )
 
 
+def nothing_staged(sha256: str, size_bytes: int, media_type: str, shelf: Shelf) -> Staged:
+    """An upload that has just begun."""
+    return Staged(sha256=sha256, size_bytes=size_bytes, media_type=media_type, chunks=0, digests=b"", shelf=shelf)
+
+
 def check_stored(upload_id: str, reply: bytes) -> None:
-    """The answer of `upload_chunk`. NotFound, OutOfRange."""
+    """The answer of `upload_chunk` and `upload_part`. NotFound, OutOfRange."""
     if reply == b"NOT_FOUND":
         raise no_upload(upload_id)
     if reply == b"OFFSET":

@@ -1,28 +1,30 @@
-"""The artifacts in Redis: `ArtifactStore` for a worker's threads, `AsyncArtifactStore` (in `aio`) for the gateway.
+"""The artifacts: `ArtifactStore` for a worker's threads, `AsyncArtifactStore` (in `aio`) for the gateway.
 
-A chunk is staged under its upload and becomes part of the artifact when the whole is sealed, so an artifact that can
-be seen is whole. Every chunk that is read is compared with its digest. Every method may raise Unavailable.
+What is known about them is in Redis, the store of jobs; their bytes are there too, or outside (`shelves`). A chunk is
+staged under its upload and becomes part of the artifact when the whole is sealed, so an artifact that can be seen is
+whole. Every chunk that is read is compared with its digest. Every method may raise Unavailable.
 """
 
 from __future__ import annotations
 
 import hashlib
-import uuid
 from collections.abc import Iterable
 from typing import Any
 
+from services import faultpoints
 from services.artifacts import calls
 from services.artifacts.aio import AsyncArtifactStore
 from services.artifacts.calls import ArtifactInfo
 from services.artifacts.digest import chunk_digest, chunks, rechunked, sha256_hex
+from services.artifacts.outside import connect_outside
+from services.artifacts.reading import Reader
+from services.artifacts.writing import PartsWriter, Writer
 from services.connection import Redis, translated
 from services.errors import NotFound, Unavailable
 from services.settings import StoreSettings
 
 __all__ = ["ArtifactInfo", "ArtifactStore", "AsyncArtifactStore"]
 
-# A put that has not come to its end by then never will.
-STAGED_MS = 3_600_000
 # Stands for a digest that is not known yet where only the size is checked.
 EMPTY_SHA256 = sha256_hex(b"")
 
@@ -33,10 +35,17 @@ class ArtifactStore:
     def __init__(self, redis: Redis, settings: StoreSettings | None = None) -> None:
         self._redis = redis
         self._settings = StoreSettings() if settings is None else settings
+        self._outside = connect_outside(self._settings.artifacts, redis)
+        self._reader = Reader(redis, self._outside)
 
     def _execute(self, command: tuple[Any, ...]) -> Any:
         with translated():
             return self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
+
+    def check(self) -> None:
+        """Make sure that bytes outside can be read and put, where that is where they are. Unavailable."""
+        if self._outside is not None:
+            self._outside.check()
 
     def put(
         self,
@@ -65,40 +74,44 @@ class ArtifactStore:
         media_type: str = "application/octet-stream",
         ttl_s: float | None = None,
     ) -> tuple[str, int]:
-        """Keep what `parts` yields, one after the other, and return digest and size; no more than a chunk is held here.
+        """Keep what `parts` yields, one after the other, and return digest and size.
+
+        No more than a chunk is held here, or than a part where bytes go outside.
 
         Raises as `put` does; where `parts` raises, nothing is kept, and what was sent lapses.
         """
-        upload_id, whole, size, digests = uuid.uuid4().hex, hashlib.sha256(), 0, b""
-        for index, chunk in enumerate(rechunked(parts)):
+        writer, whole, size = self._writer(tenant), hashlib.sha256(), 0
+        for chunk in rechunked(parts):
             size += len(chunk)
             calls.check_declared(EMPTY_SHA256, size, media_type, self._settings.max_artifact_bytes)
-            self._execute(("SET", calls.staged_key(tenant, upload_id, index), chunk, "PX", STAGED_MS))
+            writer.add(chunk_digest(chunk), chunk)
             whole.update(chunk)
-            digests += chunk_digest(chunk)
         sha256 = whole.hexdigest()
         calls.check_declared(sha256, size, media_type, self._settings.max_artifact_bytes)
-        self._seal(tenant, upload_id, (sha256, size, media_type, digests, self._ttl_ms(ttl_s)))
+        self._seal(tenant, writer, (sha256, size, media_type), self._ttl_ms(ttl_s))
         return sha256, size
 
     def _send(self, tenant: str, view: memoryview, sha256: str, media_type: str, ttl_ms: int) -> None:
-        upload_id = uuid.uuid4().hex
-        digests = b""
-        for index, chunk in enumerate(chunks(view)):
-            self._execute(("SET", calls.staged_key(tenant, upload_id, index), chunk, "PX", STAGED_MS))
-            digests += chunk_digest(chunk)
-        self._seal(tenant, upload_id, (sha256, len(view), media_type, digests, ttl_ms))
+        writer = self._writer(tenant)
+        for chunk in chunks(view):
+            writer.add(chunk_digest(chunk), chunk)
+        self._seal(tenant, writer, (sha256, len(view), media_type), ttl_ms)
 
-    def _seal(self, tenant: str, upload_id: str, what: tuple[Any, ...]) -> None:
-        if self._execute(calls.function("artifact_seal", tenant, upload_id, *what)) == b"INCOMPLETE":
+    def _writer(self, tenant: str) -> Writer:
+        if self._outside is None:
+            return Writer(self._execute, tenant)
+        return PartsWriter(self._outside, self._execute, tenant)
+
+    def _seal(self, tenant: str, writer: Writer, what: tuple[str, int, str], ttl_ms: int) -> None:
+        digests, counts = writer.end()
+        faultpoints.reach("artifacts.written")
+        sealed = self._execute(calls.function("artifact_seal", tenant, writer.id, *what, digests, ttl_ms, counts))
+        if sealed == b"INCOMPLETE":
             raise Unavailable(f"the chunks of {what[0]} lapsed before all of them were sent; put it again")
 
     def get(self, tenant: str, sha256: str) -> bytes:
         """All bytes of an artifact. NotFound, DataLoss."""
-        manifest = calls.manifest(sha256, self._execute(calls.read_manifest(tenant, sha256)))
-        # One GET at a time: a pipeline makes the parser's buffer grow, and was slower in every measurement.
-        keys = (calls.chunk_key(tenant, sha256, index) for index in range(manifest.chunks))
-        return b"".join(manifest.check(index, self._execute(("GET", key))) for index, key in enumerate(keys))
+        return self._reader.whole(tenant, self._reader.manifest(tenant, sha256))
 
     def stat(self, tenant: str, sha256: str) -> ArtifactInfo:
         """What is known about an artifact. NotFound."""

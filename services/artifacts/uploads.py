@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 from services.artifacts import calls
 from services.artifacts.calls import Staged
 from services.artifacts.digest import CHUNK_BYTES, chunk_digest
+from services.artifacts.staging import Staging
 from services.errors import DataLoss, OutOfRange
-
-Execute = Callable[[tuple[Any, ...]], Awaitable[Any]]
-ExecuteAll = Callable[[list[tuple[Any, ...]]], Awaitable[list[Any]]]
 
 # Chunks that may wait for the store, besides as many that are under way.
 GATHERED = 4
@@ -26,14 +22,16 @@ GATHERED = 4
 class Upload:
     """The state of one upload in one gateway."""
 
-    def __init__(self, tenant: str, upload_id: str, staged: Staged, execute: Execute, execute_all: ExecuteAll) -> None:
+    def __init__(self, tenant: str, upload_id: str, staged: Staged, staging: Staging) -> None:
         self.tenant, self.id = tenant, upload_id
         self.staged = staged
         self.sent_chunks = staged.chunks
         self.lock = asyncio.Lock()
+        # Another gateway may have left parts on its shelf that count for nothing; so may this one, before it forgot.
+        self.resumed = False
         # A chunk was not stored; only the store knows how many are.
         self.broken = False
-        self._execute, self._execute_all = execute, execute_all
+        self._staging = staging
         self._hash = hashlib.sha256()
         self._digests = staged.digests
         self._rest = bytearray()
@@ -42,11 +40,12 @@ class Upload:
 
     async def catch_up(self) -> None:
         """Take the chunks that are staged already into the hash. DataLoss where one is gone."""
+        self.resumed = True
         manifest = calls.Manifest(
             sha256=self.staged.sha256, size_bytes=self.staged.committed_bytes, digests=self.staged.digests
         )
         for index in range(self.staged.chunks):
-            data = await self._execute(("GET", calls.staged_key(self.tenant, self.id, index)))
+            data = await self._staging.read(self.staged, index)
             await asyncio.to_thread(self._hash.update, manifest.check(index, data))
 
     @property
@@ -95,12 +94,7 @@ class Upload:
             self._under_way = asyncio.create_task(self._store(self.sent_chunks - len(chunks), chunks))
 
     async def _store(self, first: int, chunks: list[tuple[bytes, bytes | memoryview]]) -> None:
-        commands = [
-            calls.function("upload_chunk", self.tenant, self.id, index, digest, chunk)
-            for index, (digest, chunk) in enumerate(chunks, start=first)
-        ]
-        for reply in await self._execute_all(commands):
-            calls.check_stored(self.id, reply)
+        await self._staging.store(first, chunks)
         self._digests += b"".join(digest for digest, _ in chunks)
 
     def _digest(self, chunk: bytes | memoryview) -> bytes:

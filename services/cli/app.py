@@ -11,7 +11,7 @@ from typing import Any
 import click
 from sparring.errors import ServiceError
 
-from services.cli import failures, output
+from services.cli import failures, output, recording
 
 # name -> (module of services.cli, words)
 COMMANDS = {
@@ -115,7 +115,8 @@ def run(arguments: Sequence[str]) -> int:
     # gRPC's own log lines (a gateway that goes away) would stand between ours; its errors reach us anyway.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
-        code: Any = root.main(args=list(arguments), prog_name="sparring", standalone_mode=False)
+        with recording.recorded():
+            code: Any = root.main(args=list(arguments), prog_name="sparring", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code

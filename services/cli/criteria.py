@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from sparring import standings
 from sparring.comparison import WORST_CASE, norm_of
 from sparring.v1.suites_pb2 import ChecklistItem
-
-from services.cli import standings
 
 if TYPE_CHECKING:
     from sparring.comparison import Comparison

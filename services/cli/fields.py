@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from sparring import contract, values
+from sparring.v1.jobs_pb2 import Execution
 
 from services.gateway import comments
 
@@ -70,6 +71,17 @@ def options(message: Descriptor) -> Callable[[F], F]:
         for field in reversed(message.fields):
             function = option(field)(function)
         return function
+
+    return decorate
+
+
+def device_options(message: Descriptor) -> Callable[[F], F]:
+    """The flags that say which workers may take a job; what they mean stands at the fields of Execution."""
+
+    def decorate(function: F) -> F:
+        for name in ("min_device_memory_gib", "device_class"):
+            function = option(Execution.DESCRIPTOR.fields_by_name[name])(function)
+        return option(message.fields_by_name["device"])(function)
 
     return decorate
 

@@ -16,9 +16,9 @@ from services.cli.connection import connected
 
 if TYPE_CHECKING:
     from sparring.client import Client
+    from sparring.standings import Board, Standing
     from sparring.v1.jobs_pb2 import Job
 
-    from services.cli.standings import Board, Standing
 
 _BOUND = "Each figure is an upper bound: a stronger attack may leave less. A weaker suite makes a milder figure."
 
@@ -57,7 +57,9 @@ def leaderboard(
     FOLDER holds results: what `sparring artifacts download JOB --output FOLDER` leaves, or jobs as
     `sparring jobs get JOB --json` prints them. With --jobs, the service's own jobs are ranked.
     """
-    from services.cli import kept, standings
+    from sparring import standings
+
+    from services.cli import kept
 
     if (folder is None) == (condition is None):
         raise click.UsageError('give a FOLDER of results, or --jobs FILTER, e.g. --jobs "kind = evaluation"')

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 from sparring.v1.artifacts_pb2 import Artifact
-from sparring.v1.catalog_pb2 import ArchitectureInfo, MethodInfo, ParameterInfo, ServerInfo
+from sparring.v1.catalog_pb2 import ArchitectureInfo, MethodInfo, ParameterInfo, ServerInfo, WorkerInfo
 from sparring.v1.datasets_pb2 import Dataset, DatasetSource, Split
 from sparring.v1.models_pb2 import Model
 
@@ -171,13 +171,20 @@ def architectures(listed: Iterable[ArchitectureInfo]) -> Table:
     return made
 
 
+def _device(worker: WorkerInfo) -> str:
+    """E.g. `gpu (NVIDIA H100 80GB HBM3, 79.2 GiB, class h100)`."""
+    memory = words.size(worker.memory_bytes) if worker.memory_bytes else ""
+    named = f"class {worker.device_class}" if worker.device_class else ""
+    return f"{worker.device} ({', '.join(filter(None, (worker.device_name, memory, named)))})"
+
+
 def info(shown: ServerInfo) -> RenderableType:
     """The service and its workers."""
     made = table("Worker", "Device", "Doing", "Heard of")
     for worker in shown.workers:
         made.add_row(
             Text(worker.id),
-            Text(f"{worker.device} ({worker.device_name})"),
+            Text(_device(worker)),
             Text(worker.unit) if worker.unit else "nothing",
             f"{words.duration(worker.last_seen_s)} ago",
         )

@@ -82,6 +82,7 @@ def _head(shown: Job) -> Iterator[tuple[str, str]]:
     if shown.HasField("end_time") and shown.HasField("start_time"):
         yield "took", words.duration(_seconds(shown.end_time) - _seconds(shown.start_time))
     yield from _asked(shown)
+    yield "trace", shown.trace
 
 
 def _seconds(time: Timestamp) -> float:

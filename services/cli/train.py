@@ -36,7 +36,7 @@ def _command(name: str, message: Descriptor) -> click.Command:
     @click.option("--evaluation-split", default="", metavar="NAME", help="Part of it.")
     @click.option("--evaluation-offset", type=options.COUNT, default=0, help="First sample of it.")
     @click.option("--evaluation-count", type=options.COUNT, default=0, help="Samples of it; 0 means all.")
-    @fields.option(TrainingSpec.DESCRIPTOR.fields_by_name["device"])
+    @fields.device_options(TrainingSpec.DESCRIPTOR)
     @options.submission
     def command(server: str, *, as_json: bool, wait: bool, **given: Any) -> int:
         dataset, *rest = (given.pop(f"evaluation_{part}") for part in _EVALUATION)

@@ -22,14 +22,30 @@ import click
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Ask for keys, those of this file (see `sparring keys new`); left out, nobody is asked for one.",
 )
-def up(workers: int, data_dir: Path | None, port: int, tenants: Path | None) -> None:
-    """Start a service on this machine: store, gateway and workers, until Ctrl-C.
+@click.option(
+    "--console-port",
+    type=click.IntRange(0, 65535),
+    default=50080,
+    metavar="N",
+    help="Port of the web console on the loopback; default 50080, 0 for a free one.",
+)
+@click.option("--no-console", is_flag=True, help="No web console.")
+def up(
+    workers: int, data_dir: Path | None, port: int, tenants: Path | None, console_port: int, *, no_console: bool
+) -> None:
+    """Start a service on this machine: store, gateway, workers and web console, until Ctrl-C.
 
     It listens on the loopback only and needs no root. Jobs that were accepted go on at the next start.
     """
     from services import local
 
     try:
-        local.up(workers=workers, data_dir=data_dir, port=port, tenants=tenants)
+        local.up(
+            workers=workers,
+            data_dir=data_dir,
+            port=port,
+            tenants=tenants,
+            console_port=None if no_console else console_port,
+        )
     except local.StackError as error:
         raise click.ClickException(str(error)) from error

@@ -9,11 +9,10 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from sparring import values
+from sparring.radii import NO_LIMIT
 from sparring.v1.attacks_pb2 import NORM_L0, NORM_L1, NORM_L2, NORM_LINF, Attack, Norm
 from sparring.v1.components_pb2 import Component
 from sparring.v1.jobs_pb2 import Job, Progress, Proportion, ResultRow, UnitChange, WatchJobResponse
-
-from services.gateway.defaults import NO_LIMIT
 
 # Norms that are named beside a radius; one of NORM_LINF stands alone.
 _NORMS = {NORM_L2: "L2", NORM_L1: "L1", NORM_L0: "L0"}

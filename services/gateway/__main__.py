@@ -9,11 +9,12 @@ import signal
 import sys
 
 from services.environment import SettingsError
-from services.gateway import logs
 from services.gateway.options import Options
 from services.gateway.preflight import UnsafeRedisError
 from services.gateway.server import Gateway
 from services.settings import GatewaySettings
+from services.telemetry import logs, tracing
+from services.telemetry.settings import TelemetrySettings
 
 
 async def serve(settings: GatewaySettings, options: Options) -> None:
@@ -36,10 +37,11 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     try:
-        options, settings = Options.from_env(), GatewaySettings.from_env()
+        options, settings, telemetry = Options.from_env(), GatewaySettings.from_env(), TelemetrySettings.from_env()
         if arguments.insecure:
             settings = dataclasses.replace(settings, insecure=True)
-        logs.configure(options.log_format)
+        logs.configure(telemetry.log_format, "gateway")
+        tracing.configure("sparring-gateway", telemetry)
         asyncio.run(serve(settings, options))
     except SettingsError as error:
         print(error, file=sys.stderr)
@@ -47,6 +49,8 @@ def main() -> int:
     except UnsafeRedisError as error:
         print(error, file=sys.stderr)
         return 1
+    finally:
+        tracing.close()
     return 0
 
 

@@ -18,6 +18,7 @@ from sparring.v1 import tenants_pb2
 from services.errors import ResourceExhausted, SparringError, Unavailable
 from services.gateway.identity import Identity
 from services.jobs.store import AsyncJobStore
+from services.telemetry.metrics_gateway import GatewayMetrics
 
 QUEUED = 10_000
 AT_ONCE = 8
@@ -48,8 +49,10 @@ class Call:
 class Auditor:
     """Takes calls that are over and sees that they are kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: GatewayMetrics | None = None) -> None:
+        self._metrics = GatewayMetrics() if metrics is None else metrics
         self._entries: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(QUEUED)
+        self._metrics.audit_waiting.set_function(self._entries.qsize)
         self._dropped = 0
         self._allowance, self._counted_at, self._unsaid = BURST, time.monotonic(), 0
 
@@ -82,6 +85,9 @@ class Auditor:
             self._entries.put_nowait((who.tenant, entry.SerializeToString()))
         except asyncio.QueueFull:
             self._dropped += 1
+            self._metrics.audit_dropped.inc()
+        else:
+            self._metrics.audit_entries.inc()
 
     async def run(self, store: AsyncJobStore) -> None:
         """Bring the entries to the store until cancelled; while it can't be reached, they wait."""
@@ -129,6 +135,7 @@ class Auditor:
                 return None
 
     def _note_stranger(self, call: Call) -> None:
+        self._metrics.strangers.inc()
         now = time.monotonic()
         self._allowance = min(BURST, self._allowance + (now - self._counted_at) * RATE_PER_S)
         self._counted_at = now

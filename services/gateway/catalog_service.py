@@ -105,4 +105,6 @@ def worker_info(worker: WorkerRecord, tenant: str, *, now_ms: float) -> catalog_
         unit=unit,
         last_seen_s=max(0.0, (now_ms - worker.last_seen_ms) / 1000),
         versions=worker.versions,
+        memory_bytes=worker.memory_bytes,
+        device_class=worker.device_class,
     )

@@ -9,12 +9,12 @@ import math
 from collections.abc import Iterator
 
 from google.protobuf.message import Message
+from sparring.radii import NO_LIMIT
 from sparring.v1 import attacks_pb2, jobs_pb2
 
 from services.errors import Violation
 from services.gateway import catalog
 from services.gateway.attack_rules import check_rules
-from services.gateway.defaults import NO_LIMIT
 from services.gateway.ranges import check_parameters, fields_of, interval, number, parameter_of, within
 
 MAX_EPSILONS = 32

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sparring.v1 import datasets_pb2, jobs_pb2
 
 from services.errors import Violation
-from services.gateway import fitting, poisoning, suites, watching
+from services.gateway import fitting, needs, poisoning, suites, watching
 from services.gateway.check_attacks import check_attack, check_curve, check_method
 from services.gateway.check_signature import check_architecture, check_finite_normalisation, check_network
 from services.gateway.estimate_training import static_architectures
@@ -74,6 +74,7 @@ def _check_attack_spec(spec: jobs_pb2.AttackSpec, max_samples: int) -> Iterator[
     yield from check_selection(spec.data, "attack.data", max_samples)
     yield from check_attack(spec.attack, "attack.attack")
     yield from check_parameters(spec.execution, "attack.execution")
+    yield from needs.check(spec.execution, "attack.execution")
 
 
 def _check_evaluation_spec(spec: jobs_pb2.EvaluationSpec, max_samples: int) -> Iterator[Violation]:
@@ -89,6 +90,7 @@ def _check_evaluation_spec(spec: jobs_pb2.EvaluationSpec, max_samples: int) -> I
         yield from check_curve(curve, f"evaluation.curves[{index}]")
     yield from suites.check(spec)
     yield from check_parameters(spec.execution, "evaluation.execution")
+    yield from needs.check(spec.execution, "evaluation.execution")
 
 
 def _check_training_spec(spec: jobs_pb2.TrainingSpec, max_samples: int) -> Iterator[Violation]:
@@ -108,6 +110,7 @@ def _check_training_spec(spec: jobs_pb2.TrainingSpec, max_samples: int) -> Itera
         yield Violation("training.model_id", f"must have {ID_RULE}, not {shown(spec.model_id)}")
     yield from check_finite_normalisation(spec.mean, spec.std, "training")
     yield from check_parameters(spec, "training")
+    yield from needs.check(spec, "training")
 
 
 def _check_poisoning_spec(spec: jobs_pb2.PoisoningSpec, max_samples: int) -> Iterator[Violation]:
@@ -115,6 +118,7 @@ def _check_poisoning_spec(spec: jobs_pb2.PoisoningSpec, max_samples: int) -> Ite
     if spec.HasField("evaluation_data"):
         yield from check_selection(spec.evaluation_data, "poisoning.evaluation_data", max_samples)
     yield from poisoning.check(spec)
+    yield from needs.check(spec, "poisoning")
 
 
 def _check_defense(spec: jobs_pb2.TrainingSpec) -> Iterator[Violation]:

@@ -7,10 +7,12 @@ Every `default_rule` of the contract is a formula that `RULES` knows by its text
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+from sparring.radii import NO_LIMIT
 from sparring.v1 import attacks_pb2
 
 from services.gateway.ranges import fields_of, is_set, number, parameter_of
@@ -20,14 +22,6 @@ Rule = Callable[[Message, frozenset[str]], float]
 
 GREY_LEVEL = 1 / 255
 L2_STEPS = 20
-
-# The radius that stands for none, by norm: the largest that the contract allows.
-NO_LIMIT: Mapping[int, float] = {
-    attacks_pb2.NORM_LINF: 1.0,
-    attacks_pb2.NORM_L2: 1000.0,
-    attacks_pb2.NORM_L1: 1000.0,
-    attacks_pb2.NORM_L0: 1_000_000.0,
-}
 
 
 def fill(message: Message, *, computed: Mapping[str, float] | None = None, given: frozenset[str] = frozenset()) -> None:
@@ -165,7 +159,8 @@ def _share_of_radius(method: Message, factor: float, steps: float) -> float:
     Where epsilon is 0 the ball is one point and any step ends in it; one grey level keeps the number in its range.
     """
     epsilon = _set(method, "epsilon")
-    return factor * epsilon / steps if epsilon > 0 else GREY_LEVEL
+    # So does the smallest step, where a share of next to nothing would be rounded to nothing.
+    return max(factor * epsilon / steps, sys.float_info.min) if epsilon > 0 else GREY_LEVEL
 
 
 def _set(method: Message, name: str) -> float:

@@ -17,6 +17,7 @@ from sparring.v1 import datasets_pb2, jobs_pb2, models_pb2
 from services.errors import AlreadyExists, FailedPrecondition, NotFound
 from services.gateway.registry import Registry
 from services.jobs.record import NewJob, Registration
+from services.telemetry import tracing
 
 Resource = TypeVar("Resource", models_pb2.Model, datasets_pb2.Dataset)
 
@@ -63,6 +64,7 @@ async def admit(
         spec_hash=hashlib.sha256(job).hexdigest(),
         units=1,
         display_name=f"check of {resource.name}",
+        trace=tracing.carried(),
     )
     record = resource.SerializeToString(deterministic=True)
     try:

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from services.artifacts.store import AsyncArtifactStore
 from services.errors import InvalidArgument, NotFound, SparringError, Violation
-from services.gateway import filters, render, reuse, upcoming
+from services.gateway import filters, needs, render, reuse, upcoming
 from services.gateway.check_references import check_name, check_references, check_weights
 from services.gateway.checks import check_request
 from services.gateway.finished import finished_units
@@ -27,6 +27,8 @@ from services.gateway.resolve import lane, resolve
 from services.gateway.watch import Streams
 from services.jobs.record import JobLane, JobRecord, Kind, NewJob, QueuePosition
 from services.jobs.states import State
+from services.telemetry import tracing
+from services.telemetry.attributes import described
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -64,6 +66,7 @@ class Jobs(jobs_pb2_grpc.JobServiceServicer):
         try:
             found, violations = await self._checked(tenant, request)
             job = resolve(request, found)
+            tracing.annotate(described(job))
             new = _new(tenant, identifier, request, job)
             same = await self._same(new) if request.reuse else None
             if same is None and violations:
@@ -197,6 +200,8 @@ def _new(tenant: str, identifier: str, request: jobs_pb2.CreateJobRequest, job: 
         makes=job.training.model_id,
         content=reuse.content(job),
         pins=upcoming.pins(job),
+        trace=tracing.carried(),
+        need=needs.need(job),
     )
 
 

@@ -1,6 +1,5 @@
 """What the gateway's process is told beside `services.settings`, by its environment.
 
-    SPARRING_LOG_FORMAT           plain or json                                          plain
     SPARRING_DRAIN_S              seconds between NOT_SERVING and the end on SIGTERM     3
     SPARRING_ALLOW_UNSAFE_REDIS   1: run on a Redis whose settings lose data             0
 
@@ -20,7 +19,6 @@ from services.environment import SettingsError
 class Options:
     """How the process behaves around what it serves."""
 
-    log_format: str = "plain"
     # Time for load balancers to see NOT_SERVING before connections close.
     drain_s: float = 3.0
     # Time for calls that run to end by themselves.
@@ -30,12 +28,9 @@ class Options:
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Options:
         """Read the variables; whatever is wrong is named in one SettingsError."""
-        log_format = environ.get("SPARRING_LOG_FORMAT", "").strip()
         drain = environ.get("SPARRING_DRAIN_S", "").strip()
         unsafe = environ.get("SPARRING_ALLOW_UNSAFE_REDIS", "").strip()
         problems = []
-        if log_format not in ("", "plain", "json"):
-            problems.append(f"SPARRING_LOG_FORMAT={log_format!r}: must be plain or json")
         if drain and not drain.replace(".", "", 1).isdecimal():
             problems.append(f"SPARRING_DRAIN_S={drain!r}: must be a number of seconds")
         if unsafe not in ("", "0", "1"):
@@ -43,7 +38,6 @@ class Options:
         if problems:
             raise SettingsError("; ".join(problems))
         return cls(
-            log_format=log_format or cls.log_format,
             drain_s=float(drain) if drain else cls.drain_s,
             allow_unsafe_redis=unsafe == "1",
         )

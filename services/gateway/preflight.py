@@ -27,8 +27,11 @@ class UnsafeRedisError(Exception):
     """Raised at the start where the store's settings would lose data; the message names each of them."""
 
 
-async def check_redis(redis: AsyncRedis, *, allow_unsafe: bool = False) -> None:
-    """Raise `UnsafeRedisError` unless the settings are those that keep data; with `allow_unsafe`, warn instead."""
+async def check_redis(redis: AsyncRedis, *, allow_unsafe: bool = False, what: str = "the store") -> None:
+    """Raise `UnsafeRedisError` unless the settings are those that keep data; with `allow_unsafe`, warn instead.
+
+    `what` names it in messages.
+    """
     found = await read_settings(redis)
     wrong = [
         f"{name} is {found[name]}, must be {wanted}"
@@ -36,14 +39,14 @@ async def check_redis(redis: AsyncRedis, *, allow_unsafe: bool = False) -> None:
         if found.get(name, wanted) != wanted
     ]
     for name in REQUIRED.keys() - found.keys():
-        log.warning("the store does not tell its %s; make sure that it is %s", name, REQUIRED[name])
+        log.warning("%s does not tell its %s; make sure that it is %s", what, name, REQUIRED[name])
     if wrong and not allow_unsafe:
         raise UnsafeRedisError(
-            f"the store would lose data: {'; '.join(wrong)}. Change its configuration, "
+            f"{what} would lose data: {'; '.join(wrong)}. Change its configuration, "
             "or set SPARRING_ALLOW_UNSAFE_REDIS=1 to run without that promise"
         )
     if wrong:
-        log.warning("the store may lose data: %s", "; ".join(wrong))
+        log.warning("%s may lose data: %s", what, "; ".join(wrong))
 
 
 async def read_settings(redis: AsyncRedis) -> dict[str, str]:

@@ -9,8 +9,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import status_pb2
 from sparring.v1 import jobs_pb2
 
+from services.gateway import needs
 from services.jobs.record import JobRecord, QueuePosition
 from services.jobs.states import State
+from services.telemetry.context import TraceContext
 
 _LANES = {"any": "", "cpu": "CPU ", "gpu": "GPU "}
 
@@ -29,6 +31,9 @@ def job(record: JobRecord, position: QueuePosition | None = None) -> jobs_pb2.Jo
     message.etag = record.etag
     message.last_event_id = record.last_event
     message.display_name = record.display_name
+    traced = TraceContext.of_text(record.trace)
+    if traced is not None and traced.sampled:
+        message.trace = traced.trace_id
     if record.error:
         message.error.CopyFrom(status_pb2.Status.FromString(record.error))
     if record.state is State.SUCCEEDED:
@@ -67,7 +72,7 @@ def progress(values: Mapping[str, Any]) -> jobs_pb2.Progress:
 
 def waiting(record: JobRecord, position: QueuePosition) -> jobs_pb2.Waiting:
     """Say why a queued job waits, and what would help."""
-    reason, message = _reason(_LANES[record.lane], position)
+    reason, message = _reason(record, position)
     return jobs_pb2.Waiting(
         reason=reason,
         jobs_ahead=position.jobs_ahead,
@@ -84,12 +89,15 @@ def timestamp(time_ms: int) -> Timestamp:
     return result
 
 
-def _reason(lane: str, position: QueuePosition) -> tuple[jobs_pb2.Waiting.Reason.ValueType, str]:
+def _reason(record: JobRecord, position: QueuePosition) -> tuple[jobs_pb2.Waiting.Reason.ValueType, str]:
     """Choose the cause that the client can do most about."""
+    lane = _LANES[record.lane]
     if position.awaited:
         *others, last = (f"jobs/{job_id}" for job_id in position.awaited)
         names = f"{', '.join(others)} and {last}" if others else last
         return jobs_pb2.Waiting.REASON_DEPENDENCY, f"it goes on once {names} has succeeded; see what that waits for"
+    if position.workers_listening == 0 and position.offers:
+        return jobs_pb2.Waiting.REASON_NO_WORKER, needs.unmet(record.need, lane, position.offers)
     if position.workers_listening == 0:
         return (
             jobs_pb2.Waiting.REASON_NO_WORKER,

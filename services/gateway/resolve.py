@@ -26,17 +26,17 @@ def resolve(request: jobs_pb2.CreateJobRequest, found: References) -> jobs_pb2.J
     match request.WhichOneof("spec"):
         case "attack":
             job.attack.CopyFrom(request.attack)
-            _fill_attack(job.attack.attack)
+            fill_attack(job.attack.attack)
             _resolve_units(job, [job.attack.model], job.attack, found, "attack")
         case "evaluation":
             job.evaluation.CopyFrom(request.evaluation)
             for attack in job.evaluation.attacks:
-                _fill_attack(attack)
+                fill_attack(attack)
             for curve in job.evaluation.curves:
                 # A curve keeps its steps at every radius, so its step size follows the rule for given steps.
-                _fill_attack(curve.attack, given=frozenset({"steps"}))
+                fill_attack(curve.attack, given=frozenset({"steps"}))
             _resolve_units(job, job.evaluation.models, job.evaluation, found, "evaluation")
-            suites.expand(job, _fill_attack)
+            suites.expand(job, fill_attack)
         case "training":
             job.training.CopyFrom(request.training)
             _resolve_training(job, found)
@@ -64,7 +64,7 @@ def lane(job: jobs_pb2.Job) -> str:
     return "any"
 
 
-def _fill_attack(attack: attacks_pb2.Attack, *, given: frozenset[str] = frozenset()) -> None:
+def fill_attack(attack: attacks_pb2.Attack, *, given: frozenset[str] = frozenset()) -> None:
     """Fill in an attack's parameters, and its goal where the attack lets the client choose one."""
     kind = attack.WhichOneof("kind")
     assert kind is not None, "the request was checked"
@@ -82,7 +82,7 @@ def _resolve_units(
 ) -> None:
     """Pin models and data of an attack or an evaluation, and cut it into models x shards."""
     models = [found.models[name] for name in names]
-    job.resolution.models.extend(_pinned(model) for model in models)
+    job.resolution.models.extend(pinned(model) for model in models)
     data = pin(spec.data, found.datasets[spec.data.dataset], wanted="test")
     job.resolution.data.CopyFrom(data)
     execution = spec.execution
@@ -119,7 +119,7 @@ def _resolve_training(job: jobs_pb2.Job, found: References) -> None:
         job.resolution.evaluation_data.CopyFrom(pin(spec.evaluation_data, judged, wanted="test"))
     if spec.initial_model:
         model = found.models[spec.initial_model]
-        job.resolution.models.append(_pinned(model))
+        job.resolution.models.append(pinned(model))
         spec.architecture = model.signature.architecture
     if fitting.fitted(spec):
         fitting.fill_in(spec)
@@ -138,7 +138,8 @@ def _resolve_training(job: jobs_pb2.Job, found: References) -> None:
     job.resolution.shards = job.resolution.units = 1
 
 
-def _pinned(model: models_pb2.Model) -> jobs_pb2.ResolvedModel:
+def pinned(model: models_pb2.Model) -> jobs_pb2.ResolvedModel:
+    """Return a model as jobs hold on to it: by the digest of its weights."""
     return jobs_pb2.ResolvedModel(
         name=model.name,
         weights_sha256=model.weights.removeprefix("artifacts/"),

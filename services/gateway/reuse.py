@@ -5,7 +5,8 @@ in the digest     spec and resolution with every default: data by name, selectio
 beside it         name and digest of each model, which the store compares (`upcoming.pins`)
 the code          the version of this program, and a digest of the sources of `services` and, where they are installed
                   beside the gateway, `workers`
-not in it         the machine, its threads, the versions of torch and numpy; display_name, limits, `after`
+not in it         the machine, its threads, the versions of torch and numpy; what is asked of the device's class and
+                  memory; display_name, limits, `after`
 never the same    data of mounted folders, whose files no digest pins, and plug-ins, whose code none does
 """
 
@@ -22,7 +23,7 @@ from sparring.v1 import attacks_pb2, datasets_pb2, jobs_pb2
 
 from services.artifacts.store import AsyncArtifactStore
 from services.errors import NotFound
-from services.gateway import catalog
+from services.gateway import catalog, needs
 from services.jobs.record import JobRecord
 
 SOURCES = ("services", "workers")
@@ -40,6 +41,7 @@ def content(job: jobs_pb2.Job) -> str:
     asked.CopyFrom(job)
     for field in ("display_name", "limits", "after"):
         asked.ClearField(field)
+    needs.forget(asked)
     # What a model was called when it was asked for; what it is stands in the resolution.
     kind = str(job.WhichOneof("spec"))
     if kind in _NAMED:

@@ -24,12 +24,15 @@ from sparring.v1 import (
     jobs_pb2_grpc,
     models_pb2,
     models_pb2_grpc,
+    preview_pb2,
+    preview_pb2_grpc,
     tenants_pb2,
     tenants_pb2_grpc,
 )
 
+from services.artifacts.outside import redis_of
 from services.artifacts.store import AsyncArtifactStore
-from services.connection import connect_async
+from services.connection import AsyncRedis, connect_async
 from services.environment import SettingsError
 from services.errors import SparringError
 from services.gateway.access import check_table
@@ -47,15 +50,19 @@ from services.gateway.models import Models
 from services.gateway.open_streams import OpenStreams
 from services.gateway.options import Options
 from services.gateway.paging import Pager
+from services.gateway.previews import Previews
 from services.gateway.registry import Registry
 from services.gateway.tasks import end
 from services.gateway.tenancy import PERIOD_S, Tenancy
 from services.gateway.tenants import Tenants
 from services.gateway.watch import Streams
 from services.jobs import reaper
+from services.jobs.previews import AsyncPreviewBoard
 from services.jobs.store import AsyncJobStore
 from services.jobs.watch import Watcher
 from services.settings import GatewaySettings
+from services.telemetry.metrics_gateway import GatewayMetrics
+from services.telemetry.metrics_serving import PATH, MetricsServer
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +75,7 @@ SERVICES = tuple(
         (artifacts_pb2, "ArtifactService"),
         (catalog_pb2, "CatalogService"),
         (tenants_pb2, "TenantService"),
+        (preview_pb2, "PreviewService"),
     )
 )
 
@@ -113,12 +121,15 @@ class Gateway:
         self._options = options
         self._resources = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
-        self._open, self._auditor = OpenStreams(settings.max_streams), Auditor()
+        self._metrics = GatewayMetrics()
+        self._open, self._auditor = OpenStreams(settings.max_streams), Auditor(self._metrics)
         self._tenancy: Tenancy
         self._certificates: Certificates | None
         self._streams: Streams
         self._health: Health
         self._server: grpc.aio.Server
+        # Where metrics are served once it has started, if anywhere; the port that was taken where 0 was asked for.
+        self.metrics_address: str | None = None
 
     async def start(self) -> str:
         """Serve, and return the address.
@@ -144,19 +155,27 @@ class Gateway:
         self._resources.push_async_callback(artifacts.aclose)
         watcher = Watcher(blocking)
         self._resources.push_async_callback(_quietly, watcher.aclose)
-        self._streams = Streams(store, watcher)
-        self._health = Health(store, redis, SERVICES, allow_unsafe_redis=self._options.allow_unsafe_redis)
+        self._streams = Streams(store, watcher, sent=self._metrics.events.inc)
+        self._health = Health(
+            store,
+            redis,
+            SERVICES,
+            allow_unsafe_redis=self._options.allow_unsafe_redis,
+            care=artifacts.care,
+            second=await self._second_redis(),
+        )
         await self._health.update()
         self._server = grpc.aio.server(
-            interceptors=[Interceptor(self._tenancy, self._open, self._auditor)],
+            interceptors=[Interceptor(self._tenancy, self._open, self._auditor, metrics=self._metrics)],
             options=GRPC_OPTIONS,
             maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS,
         )
-        self._add_services(store, artifacts)
+        self._add_services(store, artifacts, AsyncPreviewBoard(redis, blocking))
         address = self._listen()
         if self._settings.health_listen is not None:
             probed = await serve_alone(self._health.servicer, self._settings.health_listen)
             self._resources.push_async_callback(probed.stop, None)
+        self._serve_metrics()
         # Before the first call, where the store is there; else as soon as it is.
         await _quietly(lambda: self._tenancy.publish(store))
         await self._server.start()
@@ -164,12 +183,19 @@ class Gateway:
         housekeeping = (
             self._health.run(),
             reaper.run(store),
+            artifacts.care.run(),
             self._tenancy.run(store),
             self._auditor.run(store),
             self._look_around(),
+            self._metrics.watch_loop(),
         )
         self._tasks = [asyncio.create_task(work) for work in housekeeping]
         return address
+
+    async def _second_redis(self) -> AsyncRedis | None:
+        """A connection to the Redis of the artifacts, where they have one of their own."""
+        second = redis_of(self._settings.store.artifacts)
+        return None if second is None else await self._resources.enter_async_context(connect_async(second))
 
     async def _look_around(self) -> None:
         """Take over changed tenants and certificates, and end the streams of keys that are good no more."""
@@ -200,6 +226,14 @@ class Gateway:
         await self._resources.aclose()
         log.info("stopped")
 
+    def _serve_metrics(self) -> None:
+        """Answer /metrics where that is asked for. SettingsError: the port is taken."""
+        if self._settings.metrics_listen is not None:
+            served = MetricsServer(self._settings.metrics_listen, self._metrics.registry)
+            self._resources.callback(served.close)
+            self.metrics_address = served.address
+            log.info("metrics on http://%s%s", served.address, PATH)
+
     def _listen(self) -> str:
         """Take the port, and return the address with the port that was taken where 0 was asked for."""
         listen, server = self._settings.listen, self._server
@@ -212,7 +246,7 @@ class Gateway:
             raise SettingsError(f"SPARRING_LISTEN={listen!r}: can't listen there: {error}") from error
         return listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
 
-    def _add_services(self, store: AsyncJobStore, artifacts: AsyncArtifactStore) -> None:
+    def _add_services(self, store: AsyncJobStore, artifacts: AsyncArtifactStore, board: AsyncPreviewBoard) -> None:
         """Register every service of the contract, health and reflection."""
         settings, server = self._settings, self._server
         registry, pager = Registry(store), Pager(settings.page_token_key)
@@ -225,6 +259,8 @@ class Gateway:
         add_artifacts(Artifacts(artifacts), server)
         catalog_pb2_grpc.add_CatalogServiceServicer_to_server(catalog, server)
         tenants_pb2_grpc.add_TenantServiceServicer_to_server(Tenants(store, pager), server)
+        previews = Previews(registry, board, most=settings.max_previews)
+        preview_pb2_grpc.add_PreviewServiceServicer_to_server(previews, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
         names = (*SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)

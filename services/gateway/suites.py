@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 
+from sparring.radii import NO_LIMIT
 from sparring.v1 import attacks_pb2, components_pb2, jobs_pb2
 
 from services.errors import InvalidArgument, Violation
 from services.gateway import catalog, components
-from services.gateway.defaults import NO_LIMIT
 from services.gateway.levels import LEVELS, Ball, Level
 from services.gateway.ranges import check_parameters, number
 

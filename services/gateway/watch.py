@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -19,6 +19,10 @@ from services.jobs.store import AsyncJobStore
 from services.jobs.watch import Watcher
 
 
+def _uncounted() -> None:
+    """Until somebody counts."""
+
+
 @dataclass(frozen=True)
 class Streams:
     """Serves the watchers of one gateway."""
@@ -30,6 +34,8 @@ class Streams:
     longest_s: float = 15 * 60.0
     # Set when the gateway drains: every stream ends, and its client asks the next gateway.
     draining: asyncio.Event = field(default_factory=asyncio.Event)
+    # Called for each event that was sent.
+    sent: Callable[[], None] = _uncounted
 
     async def watch(self, tenant: str, job_id: str, after: int) -> AsyncGenerator[jobs_pb2.WatchJobResponse]:
         """Yield what happened after event `after`, until the job has ended or the stream has to."""
@@ -53,6 +59,7 @@ class Streams:
                     elif event.id > after:
                         after = event.id
                         yield events.response(event)
+                        self.sent()
                         faultpoints.reach("gateway.event_sent")
 
     async def _paced(self, following: AsyncGenerator[Event], deadline: float) -> AsyncGenerator[Event | None]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import grpc
 from sparring.v1 import artifacts_pb2
 
-from services.gateway.interceptor import Handler
+from services.gateway.handlers import Handler
 
 SERVICE = artifacts_pb2.DESCRIPTOR.services_by_name["ArtifactService"].full_name
 

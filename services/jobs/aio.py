@@ -142,8 +142,12 @@ class AsyncJobStore:
 
     # What workers do
 
-    async def claim(self, claim_id: str, worker: str, lane: str, lease_ms: int) -> Lease | None:
-        return await self._run(unit_calls.claim(claim_id, worker, lane, lease_ms))
+    async def claim(
+        self, claim_id: str, worker: str, lane: str, lease_ms: int, *, device_class: str = "", memory_bytes: int = 0
+    ) -> Lease | None:
+        return await self._run(
+            unit_calls.claim(claim_id, worker, lane, lease_ms, device_class=device_class, memory_bytes=memory_bytes)
+        )
 
     async def renew(
         self,

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from services.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Violation
 from services.jobs import functions, parsing
+from services.jobs.needs import Offer
 from services.jobs.quotas import check_quota
 from services.jobs.record import KINDS, Event, JobRecord, NewJob, Page, QueuePosition, Registration, UnitResult
 from services.jobs.states import State
@@ -60,7 +61,7 @@ def submit(job: NewJob, registration: Registration | None, artifact_ttl_ms: int)
 
     what = (job.id, job.tenant, job.kind, job.lane, job.spec, job.spec_hash)
     how = (job.request_id, job.units, job.display_name, job.deadline_ms, job.queue_ms, mega_ops(job.giga_ops))
-    waits = (job.makes, job.content, job.pins, " ".join(job.after), len(job.models), job.rest)
+    waits = (job.makes, job.content, job.pins, " ".join(job.after), job.trace, str(job.need), len(job.models), job.rest)
     models = [part for model in job.models for part in (model.message, model.made_by, model.pin)]
     record = registration_fields(registration, artifact_ttl_ms)
     return function("submit", *what, *how, *waits, *models, *record, parse=parse)
@@ -209,6 +210,10 @@ def position(job_id: str) -> Call[QueuePosition]:
             workers_listening=reply[1],
             recovering=bool(reply[2]),
             awaited=tuple(name.decode() for name in reply[3]),
+            offers=tuple(
+                Offer(lane=lane.decode(), device_class=device_class.decode(), memory_gib=memory_gib, workers=workers)
+                for lane, device_class, memory_gib, workers in reply[4]
+            ),
         ),
         reads=True,
     )

@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
+from services.jobs.needs import Need
 from services.jobs.record import Event, JobLane, JobRecord, Kind, Lease, UnitResult, WorkerRecord
 from services.jobs.states import State
 
@@ -42,6 +43,8 @@ def job(flat: Sequence[bytes] | Mapping[bytes, bytes]) -> JobRecord:
         deadline_ms=int(fields[b"deadline_ms"]),
         queue_ms=int(fields[b"queue_ms"]),
         giga_ops=int(fields[b"mega_ops"]) / 1000,
+        trace=fields.get(b"trace", b"").decode(),
+        need=Need.of_text(fields.get(b"need", b"").decode()),
     )
 
 
@@ -106,7 +109,7 @@ def _status(code: int, message: str, reason: str, metadata: Mapping[str, str]) -
 
 def lease(reply: Sequence[Any]) -> Lease:
     """A lease from the answer of `claim`."""
-    job_id, tenant, unit, units, token, attempt, kind, spec, checkpoint, deadline_ms = reply
+    job_id, tenant, unit, units, token, attempt, kind, spec, checkpoint, deadline_ms, trace, ready_ms, first = reply
     return Lease(
         job_id=job_id.decode(),
         tenant=tenant.decode(),
@@ -119,6 +122,9 @@ def lease(reply: Sequence[Any]) -> Lease:
         spec=spec,
         checkpoint=checkpoint.decode() if checkpoint else None,
         deadline_ms=int(deadline_ms),
+        trace=trace.decode(),
+        ready_ms=int(ready_ms),
+        first_token=int(first),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal, Self, TypeVar, get_args
 
+from services.jobs.needs import ANY_DEVICE, Need, Offer
 from services.jobs.states import State
 
 T = TypeVar("T")
@@ -48,7 +49,8 @@ class NewJob:
     Workers see it once the jobs in `after` have succeeded. Where trainings among these make some of its models, `rest`
     is the spec without any model, and `models` are all of them; the functions put the two together then. `makes` is the
     id that a training asks for its model. `content` is a digest of what is computed, "" for what is never the same,
-    `pins` its models, `NAME=DIGEST` with blanks between them.
+    `pins` its models, `NAME=DIGEST` with blanks between them. `trace` is where in a trace the job was asked for, as
+    `services.telemetry.context` writes it. Only a worker whose device meets `need` is handed a unit of it.
     """
 
     id: str
@@ -69,6 +71,8 @@ class NewJob:
     makes: str = ""
     content: str = ""
     pins: str = ""
+    trace: str = ""
+    need: Need = ANY_DEVICE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +125,8 @@ class JobRecord:
     deadline_ms: int = 0
     queue_ms: int = 0
     giga_ops: float = 0.0
+    trace: str = ""
+    need: Need = ANY_DEVICE
 
     @property
     def etag(self) -> str:
@@ -130,7 +136,11 @@ class JobRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
-    """A unit that a worker may work on until `deadline_ms`, and the token that proves it."""
+    """A unit that a worker may work on until `deadline_ms`, and the token that proves it.
+
+    Where the job has a `trace`, `ready_ms` is since when the unit could be claimed; `first_token` is the token of the
+    first attempt at it.
+    """
 
     job_id: str
     tenant: str
@@ -143,6 +153,9 @@ class Lease:
     spec: bytes
     checkpoint: str | None
     deadline_ms: int
+    trace: str = ""
+    ready_ms: int = 0
+    first_token: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +177,11 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerRecord:
-    """A worker that has made itself known; `unit` is "job/unit" while it works, and `tenant` whose unit that is."""
+    """A worker that has made itself known; `unit` is "job/unit" while it works, and `tenant` whose unit that is.
+
+    `device_class` is what its operator calls such devices, "" for nothing; `memory_bytes` what the device has, 0 where
+    it is not known: to a worker of an earlier version, or of a system that does not tell.
+    """
 
     id: str
     lane: Literal["cpu", "gpu"]
@@ -172,6 +189,8 @@ class WorkerRecord:
     unit: str | None
     last_seen_ms: int
     tenant: str | None = None
+    device_class: str = ""
+    memory_bytes: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -216,13 +235,15 @@ class Registration:
 class QueuePosition:
     """Why a queued job waits: its tenant's jobs before it, who could take it, whether a worker of it was lost.
 
-    `awaited`: ids of the jobs that have to succeed before anybody may take it.
+    `awaited`: ids of the jobs that have to succeed before anybody may take it. `offers`: of a job with a need, what the
+    workers of its lane have.
     """
 
     jobs_ahead: int
     workers_listening: int
     recovering: bool
     awaited: tuple[str, ...] = ()
+    offers: tuple[Offer, ...] = ()
 
 
 class Page(list[T]):

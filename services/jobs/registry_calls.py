@@ -12,6 +12,7 @@ from typing import Any
 from services.errors import AlreadyExists, NotFound
 from services.jobs import parsing, quotas
 from services.jobs.calls import Call, function, key, registration_fields
+from services.jobs.needs import BYTES_PER_GIB
 from services.jobs.record import Page, Quota, Reaped, Registration, Usage, WorkerRecord
 
 
@@ -65,7 +66,9 @@ def mounts() -> Call[list[bytes]]:
 
 def announce(worker: WorkerRecord, ttl_ms: int) -> Call[None]:
     busy = "0" if worker.unit is None else "1"
-    return function("announce", worker.id, worker.lane, json.dumps(asdict(worker)), busy, ttl_ms, parse=_nothing)
+    what = (worker.id, worker.lane, json.dumps(asdict(worker)), busy, ttl_ms)
+    gib = worker.memory_bytes // BYTES_PER_GIB
+    return function("announce", *what, worker.device_class, gib, parse=_nothing)
 
 
 def forget_worker(worker_id: str) -> Call[None]:

@@ -135,12 +135,16 @@ class JobStore(Upkeep):
 
     # What workers do
 
-    def claim(self, claim_id: str, worker: str, lane: str, lease_ms: int) -> Lease | None:
-        """The next unit of the worker's lane or of `any`, tenants in fair turns; None where there is none.
+    def claim(
+        self, claim_id: str, worker: str, lane: str, lease_ms: int, *, device_class: str = "", memory_bytes: int = 0
+    ) -> Lease | None:
+        """The next unit of the worker's lane or of `any` whose need its device meets, tenants in fair turns; or None.
 
         Within ten minutes the same `claim_id` answers with the same lease, so a lost answer loses no unit.
         """
-        return self._run(unit_calls.claim(claim_id, worker, lane, lease_ms))
+        return self._run(
+            unit_calls.claim(claim_id, worker, lane, lease_ms, device_class=device_class, memory_bytes=memory_bytes)
+        )
 
     def renew(
         self,

@@ -12,17 +12,21 @@ from typing import Any
 from services.errors import AlreadyExists, FailedPrecondition, LeaseLost
 from services.jobs import parsing
 from services.jobs.calls import Call, function, registration_fields
+from services.jobs.needs import BYTES_PER_GIB
 from services.jobs.record import Lease, Registration, Verdict
 
 MESSAGE_LENGTH = 500
 NAME_LENGTH = 100
 
 
-def claim(claim_id: str, worker: str, lane: str, lease_ms: int) -> Call[Lease | None]:
+def claim(
+    claim_id: str, worker: str, lane: str, lease_ms: int, *, device_class: str, memory_bytes: int
+) -> Call[Lease | None]:
     def parse(reply: Sequence[Any] | None) -> Lease | None:
         return parsing.lease(reply) if reply else None
 
-    return function("claim", claim_id, worker, lane, lease_ms, parse=parse)
+    gib = memory_bytes // BYTES_PER_GIB
+    return function("claim", claim_id, worker, lane, lease_ms, device_class, gib, parse=parse)
 
 
 def renew(lease: Lease, lease_ms: int, progress: Mapping[str, Any] | None, checkpoint: str | None) -> Call[Verdict]:

@@ -2,6 +2,7 @@
 
 stack.lock          held while a stack uses the folder
 redis-password      the store's password, made once, readable by its owner only
+console-secret      the secret of the console's cookies, so that they outlive the console
 page-token-key      the key that signs page tokens, so that they outlive the gateway
 store/              the store's own files
 logs/               one file for each process

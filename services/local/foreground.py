@@ -9,12 +9,13 @@ from typing import NoReturn
 from services.local.stack import LocalStack
 
 DEFAULT_PORT = 50051
+DEFAULT_CONSOLE_PORT = 50080
 SIGNS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 BANNER = """
 Sparring is up.
 
   address   {target}
-  workers   {workers}
+{console}  workers   {workers}
   data      {folder}
   logs      {logs}
 
@@ -32,14 +33,23 @@ def up(
     data_dir: str | Path | None = None,
     port: int = DEFAULT_PORT,
     tenants: str | Path | None = None,
+    console_port: int | None = DEFAULT_CONSOLE_PORT,
 ) -> None:
     """Run the stack until SIGINT, SIGTERM or SIGHUP; raises StackError where it can't start, or not go on.
 
     `tenants`: a file of tenants and their keys; without one, everybody on this machine is the one tenant.
+    `console_port`: where the web console is served, 0 for a free port; None: no console.
     """
     before = {sign: signal.signal(sign, _interrupt) for sign in SIGNS}
     asks_for_keys = {} if tenants is None else {"SPARRING_TENANTS_FILE": str(Path(tenants).resolve())}
-    stack = LocalStack(workers, data_dir, port, gateway_environment=asks_for_keys)
+    stack = LocalStack(
+        workers,
+        data_dir,
+        port,
+        gateway_environment=asks_for_keys,
+        console=console_port is not None,
+        console_port=0 if console_port is None else console_port,
+    )
     try:
         print(f"Starting the store, the gateway and {workers} workers ...", flush=True)
         with stack:
@@ -63,5 +73,10 @@ def _interrupt(*_: object) -> NoReturn:
 def _banner(stack: LocalStack, workers: int, port: int) -> str:
     elsewhere = "" if port == DEFAULT_PORT else f"  export SPARRING_SERVER={stack.target}\n"
     return BANNER.format(
-        target=stack.target, workers=workers, folder=stack.folder, logs=stack.logs, elsewhere=elsewhere
+        target=stack.target,
+        console=f"  console   {stack.console}\n" if stack.console else "",
+        workers=workers,
+        folder=stack.folder,
+        logs=stack.logs,
+        elsewhere=elsewhere,
     )

@@ -15,6 +15,7 @@ from services.local.errors import StackError
 from services.local.program import LONGEST_WAIT_S, Program
 
 GATEWAY = ("-m", "services.gateway")
+CONSOLE = ("-m", "services.console")
 WORKER = (
     *("-m", "celery", "-A", "workers.app", "worker", "-n", "{name}@%h", "--loglevel", "INFO"),
     *("--without-gossip", "--without-mingle", "--without-heartbeat"),
@@ -72,12 +73,28 @@ class Launch:
         arguments = [part.format(name=name) for part in WORKER]
         return self._program(name, arguments, store_port, {"SPARRING_LANE": "cpu"} | dict(self.worker_environment))
 
+    def console(self, target: str, address: str, tls_ca: str | Path | None) -> Program:
+        """The web console of the gateway at `target`, at HOST:PORT; it is told nothing of the store."""
+        data.secret(self.folder / "console-secret")
+        outside = {name: value for name, value in self._outside().items() if not name.startswith("SPARRING_REDIS_")}
+        environment = {
+            **outside,
+            "SPARRING_SERVER": target,
+            "SPARRING_CA_FILE": "" if tls_ca is None else str(Path(tls_ca).resolve()),
+            "SPARRING_CONSOLE_LISTEN": address,
+            "SPARRING_CONSOLE_SECRET_FILE": str(self.folder / "console-secret"),
+        }
+        log = self.folder / "logs" / "console.log"
+        return Program("console", CONSOLE, environment, log, self.folder, longest_wait_s=self.longest_wait_s)
+
+    def _outside(self) -> dict[str, str]:
+        """This process's variables; certificates among them are those of another gateway of this machine."""
+        held = {name: value for name, value in os.environ.items() if not name.startswith("SPARRING_TLS_")}
+        return {**held, **self.environment, "PYTHONUNBUFFERED": "1"}
+
     def _program(self, name: str, arguments: Sequence[str], store_port: int, own: Mapping[str, str]) -> Program:
         environment = {
-            # Certificates in the environment are those of another gateway of this machine.
-            **{name: value for name, value in os.environ.items() if not name.startswith("SPARRING_TLS_")},
-            **self.environment,
-            "PYTHONUNBUFFERED": "1",
+            **self._outside(),
             **self.store_environment(store_port),
             **own,
         }

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import http
+import http.client
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import sparring
 from sparring.errors import ServiceError, Unauthenticated
@@ -54,3 +57,16 @@ def _in_store(settings: StoreSettings) -> int:
             return len(JobStore(redis, settings).workers())
         except SparringError:
             return 0
+
+
+def console_fails(address: str) -> str | None:
+    """Why the console at this address can't be called ready yet; None once it answers."""
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", "/healthz")
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        return f"the console at {address} does not answer: {error}"
+    finally:
+        connection.close()
+    return None if status == http.HTTPStatus.OK else f"the console at {address} answers {status}"

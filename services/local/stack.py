@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
 from time import monotonic
@@ -20,7 +21,7 @@ from services.local import valkey
 from services.local.errors import StackError
 from services.local.launch import Launch, free_ports
 from services.local.program import LONGEST_WAIT_S, Program
-from services.local.readiness import Probe
+from services.local.readiness import Probe, console_fails
 from services.settings import StoreSettings
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,8 @@ class LocalStack:
         port: int = 0,
         *,
         gateways: int = 1,
+        console: bool = False,
+        console_port: int = 0,
         environment: Mapping[str, str] | None = None,
         gateway_environment: Mapping[str, str] | None = None,
         worker_environment: Mapping[str, str] | None = None,
@@ -59,7 +62,8 @@ class LocalStack:
         redis-server in place of the embedded Valkey, `maxmemory` its bytes (None: a quarter of the machine's, 0: no
         limit), `store_port` its port (None: a free one). `longest_wait_s` bounds the pause before a program that
         keeps dying is started again. `probe` says how the stack itself calls a gateway that asks for keys or TLS.
-        Gateways beyond the first listen on free ports, see `targets`.
+        Gateways beyond the first listen on free ports, see `targets`. `console`: serve the web console, too, at
+        `console_port` (0: a free one), see `console`.
         """
         self.folder = (data.default_folder() if data_dir is None else Path(data_dir)).expanduser().resolve()
         self._launch = Launch(
@@ -73,6 +77,7 @@ class LocalStack:
         )
         self._probe = Probe() if probe is None else probe
         self._wanted, self._gateways, self._ports, self._store_port = workers, gateways, [port], store_port
+        self._console_port = console_port if console else None
         self._programs: dict[str, Program] = {}
         self._store: valkey.ValkeyServer | None = None
         self._resources = ExitStack()
@@ -92,6 +97,11 @@ class LocalStack:
         return [f"127.0.0.1:{port}" for port in self._ports]
 
     @property
+    def console(self) -> str:
+        """The address of the web console; empty where there is none."""
+        return "" if self._console_port is None else f"http://127.0.0.1:{self._console_port}"
+
+    @property
     def logs(self) -> Path:
         """The folder of the log files."""
         return self.folder / "logs"
@@ -107,6 +117,8 @@ class LocalStack:
         self._resources.enter_context(data.held(self.folder))
         try:
             self._ports = free_ports(self._ports[0], self._gateways)
+            if self._console_port is not None:
+                (self._console_port,) = free_ports(self._console_port, 1)
             self._thread.start()
             self._begun.wait()
             self._raise_failure()
@@ -133,7 +145,7 @@ class LocalStack:
         """Have so many workers; those that are too many drain and end."""
         assert self._store_port is not None, "the stack has been started"
         with self._lock:
-            running = [name for name in self._programs if not name.startswith("gateway")]
+            running = [name for name in self._programs if name.startswith("worker")]
             surplus = [self._programs.pop(name) for name in running[workers:]]
             for number in range(len(running) + 1, workers + 1):
                 name = f"worker-{number}"
@@ -142,7 +154,7 @@ class LocalStack:
         _end(surplus)
 
     def pid(self, name: str) -> int:
-        """The process id of "store", "gateway", "worker-1" and so on; 0 while it is being restarted."""
+        """The process id of "store", "gateway", "console", "worker-1" and so on; 0 while it is being restarted."""
         if name == "store":
             return 0 if self._store is None else self._store.pid
         return self._programs[name].pid
@@ -166,7 +178,7 @@ class LocalStack:
             self._leaving.wait(TEND_S / 2)
 
     def wait_until_ready(self, timeout_s: float = START_S) -> None:
-        """Wait until every gateway answers and has heard of every worker."""
+        """Wait until every gateway answers and has heard of every worker, and the console answers."""
         self._wait(timeout_s, give_up=False)
 
     def __enter__(self) -> Self:
@@ -177,8 +189,11 @@ class LocalStack:
 
     def _wait(self, timeout_s: float, *, give_up: bool) -> None:
         deadline = monotonic() + timeout_s
-        for target in self.targets:
-            while (why := self._probe.fails(target, self._settings(), workers=self._wanted)) is not None:
+        checks = [partial(self._probe.fails, target, self._settings(), workers=self._wanted) for target in self.targets]
+        if self.console:
+            checks.append(partial(console_fails, self.console))
+        for check in checks:
+            while (why := check()) is not None:
                 self._raise_failure()
                 if give_up:
                     self._give_up_on_the_dying()
@@ -207,6 +222,9 @@ class LocalStack:
                 for number, target in enumerate(self.targets, start=1):
                     name = "gateway" if number == 1 else f"gateway-{number}"
                     self._programs[name] = self._launch.gateway(name, store_port, target)
+                if self._console_port is not None:
+                    address = self.console.removeprefix("http://")
+                    self._programs["console"] = self._launch.console(self.target, address, self._probe.tls_ca)
             self._begun.set()
             while not self._leaving.wait(TEND_S):
                 self._tend_once()

@@ -7,13 +7,13 @@ from google.protobuf import message_factory
 from google.rpc import error_details_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
-from sparring.v1 import artifacts_pb2, catalog_pb2, datasets_pb2, jobs_pb2, models_pb2, tenants_pb2
+from sparring.v1 import artifacts_pb2, catalog_pb2, datasets_pb2, jobs_pb2, models_pb2, preview_pb2, tenants_pb2
 
 from services.gateway.options import Options
 from services.gateway.server import SERVICES, Gateway
 from services.settings import GatewaySettings
 
-FILES = (artifacts_pb2, catalog_pb2, datasets_pb2, jobs_pb2, models_pb2, tenants_pb2)
+FILES = (artifacts_pb2, catalog_pb2, datasets_pb2, jobs_pb2, models_pb2, preview_pb2, tenants_pb2)
 METHODS = [
     method
     for file in FILES
@@ -74,7 +74,7 @@ async def refused(channel, method, payload):
 
 async def test_the_server_serves_every_service_of_the_contract():
     assert set(SERVICES) == {method.containing_service.full_name for method in METHODS}
-    assert len(METHODS) == 29
+    assert len(METHODS) == 31
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.full_name)

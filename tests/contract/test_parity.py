@@ -4,11 +4,12 @@ import dataclasses
 import inspect
 
 import pytest
+from sparring.radii import NO_LIMIT
 from sparring.v1 import attacks_pb2, defenses_pb2, jobs_pb2, options_pb2, poisoning_pb2
 from sparring.values import prefix
 
 from services.gateway import catalog, comments
-from services.gateway.defaults import NO_LIMIT, parse_default
+from services.gateway.defaults import parse_default
 from services.gateway.ranges import allowed_names, enum_names, parameter_of
 from services.jobs.states import State
 

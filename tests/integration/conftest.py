@@ -170,7 +170,9 @@ def stack(fast_folder: Path) -> Iterator[LocalStack]:
     """A stack of two workers; a lease of 4 s keeps the tests that kill workers short."""
     with LocalStack(2, fast_folder / "stack", environment={"SPARRING_LEASE_S": "4"}) as running:
         yield running
-    left = [process for process in psutil.Process().children(recursive=True) if "celery" in " ".join(process.cmdline())]
+        own = [psutil.Process(running.pid(name)) for name in ("worker-1", "worker-2")]
+        own += [child for worker in own for child in worker.children(recursive=True)]
+    _, left = psutil.wait_procs(own, timeout=10)
     assert left == [], "the stack left processes behind"
 
 

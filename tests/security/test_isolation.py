@@ -9,7 +9,16 @@ from dataclasses import dataclass
 
 import pytest
 from sparring.v1 import artifacts_pb2 as a
-from sparring.v1 import attacks_pb2, catalog_pb2, datasets_pb2, jobs_pb2, models_pb2, poisoning_pb2, tenants_pb2
+from sparring.v1 import (
+    attacks_pb2,
+    catalog_pb2,
+    datasets_pb2,
+    jobs_pb2,
+    models_pb2,
+    poisoning_pb2,
+    preview_pb2,
+    tenants_pb2,
+)
 
 from services.jobs.record import Registration, WorkerRecord
 
@@ -118,6 +127,11 @@ def poisoning(**fields):
     return jobs_pb2.CreateJobRequest(poisoning=poisoning_pb2.PoisoningSpec(**given))
 
 
+def preview(model, dataset="mnist10k"):
+    sample = preview_pb2.SampleName(dataset=dataset)
+    return preview_pb2.PreviewAttackRequest(models=[model], sample=sample)
+
+
 def names(collection, *identifiers):
     return [f"{collection}/{identifier}" for identifier in identifiers]
 
@@ -187,6 +201,11 @@ RECIPES = {
     "CatalogService.ListPoisons": ("OK", lambda _: [catalog_pb2.ListPoisonsRequest()]),
     "CatalogService.ListArchitectures": ("OK", lambda _: [catalog_pb2.ListArchitecturesRequest()]),
     "CatalogService.ListBuiltInDatasets": ("OK", lambda _: [catalog_pb2.ListBuiltInDatasetsRequest()]),
+    "PreviewService.PreviewAttack": (
+        "NOT_FOUND",
+        lambda b: [preview(f"models/{b.model}"), preview(b.model, b.data)],
+    ),
+    "PreviewService.ListSamples": ("NOT_FOUND", lambda b: [preview_pb2.ListSamplesRequest(dataset=b.data)]),
     "TenantService.GetTenant": ("OK", lambda _: [tenants_pb2.GetTenantRequest()]),
     "TenantService.ListAuditEntries": ("OK", lambda _: [tenants_pb2.ListAuditEntriesRequest()]),
 }

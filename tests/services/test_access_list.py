@@ -13,13 +13,17 @@ from typing import Any
 
 import pytest
 
+from services.artifacts.outside import connect_outside
 from services.artifacts.store import ArtifactStore
+from services.artifacts.sweeping import Sweeper
 from services.connection import Redis, connect, translated
 from services.errors import Unavailable
+from services.jobs import functions
+from services.jobs.previews import PreviewBoard
 from services.jobs.record import Lease, ModelPart, NewJob, Quota, Registration, WorkerRecord
 from services.jobs.store import JobStore
 from services.local import valkey
-from services.settings import StoreSettings
+from services.settings import BytesSettings, StoreSettings
 
 RULES = Path(__file__).resolve().parents[2] / "deploy" / "users.acl"
 USERS = ("init", "gateway", "worker", "probe")
@@ -115,6 +119,21 @@ def test_a_job_goes_its_way_from_the_gateway_s_user_to_the_worker_s(
     assert denials(administrator) == []
 
 
+def test_bytes_that_are_kept_outside_need_no_more_rights(
+    administrator: Redis, gateway: Redis, worker: Redis, tmp_path: Path
+) -> None:
+    settings = StoreSettings(artifacts=BytesSettings(url=f"file://{tmp_path}"))
+    kept = ArtifactStore(worker, settings).put("default", b"outside")
+    asking = ArtifactStore(gateway, settings)
+    assert asking.get("default", kept) == b"outside"
+    asking.delete("default", kept)
+    outside = connect_outside(settings.artifacts, gateway)
+    assert outside is not None
+    assert Sweeper(outside, gateway).sweep() == 1
+    assert Sweeper(outside, gateway).scrub().parts == 0
+    assert denials(administrator) == []
+
+
 def test_a_job_can_be_cancelled_failed_retried_and_reaped(administrator: Redis, gateway: Redis, worker: Redis) -> None:
     asking, working = JobStore(gateway), JobStore(worker)
     asking.submit(new_job("second"))
@@ -134,6 +153,21 @@ def test_a_job_can_be_cancelled_failed_retried_and_reaped(administrator: Redis, 
     asking.mounts()
     working.forget_worker("w")
     asking.delete("default", "second")
+    assert denials(administrator) == []
+
+
+def test_a_preview_goes_its_way_from_the_gateway_s_user_to_the_worker_s_and_back(
+    administrator: Redis, gateway: Redis, worker: Redis
+) -> None:
+    JobStore(worker).announce(WorkerRecord(id="w", lane="cpu", device_name="", unit=None, last_seen_ms=0), 15)
+    board = PreviewBoard(worker, worker, "w")
+    board.listen()
+    gateway.fcall(functions.name("preview_ask"), 1, "{sparring}:fence", "p", "default", b"task", 5000, 8)
+    posted = board.wait_awake(1.0)
+    assert posted is not None
+    board.answer("p", "default", posted.task)
+    assert gateway.blpop(["{sparring}:preview:p"], timeout=1) == (b"{sparring}:preview:p", b"task")
+    board.leave()
     assert denials(administrator) == []
 
 

@@ -42,6 +42,7 @@ def test_every_variable_is_read(tmp_path):
         "SPARRING_LANE": "gpu",
         "SPARRING_THREADS": "2",
         "SPARRING_PROCESSES": "3",
+        "SPARRING_DEVICE_CLASS": "h100",
         "SPARRING_LEASE_S": "7",
         "SPARRING_STALL_S": "8",
         "SPARRING_DATA_ROOT": str(tmp_path),
@@ -72,6 +73,7 @@ def test_every_variable_is_read(tmp_path):
         lane="gpu",
         threads=2,
         processes=3,
+        device_class="h100",
         lease_s=7.0,
         stall_s=8.0,
         data_root=str(tmp_path),
@@ -95,6 +97,7 @@ def test_every_variable_is_read(tmp_path):
         ("SPARRING_LEASE_S", "soon"),
         ("SPARRING_THREADS", "1.5"),
         ("SPARRING_LANE", "tpu"),
+        ("SPARRING_DEVICE_CLASS", "h100/80"),
         ("SPARRING_DATA_ROOT", "/nowhere/at/all"),
     ],
 )

@@ -115,7 +115,9 @@ def deployment(engine: Engine, failures: Path) -> Iterator[Stack]:
         **bases,
         "SPARRING_GATEWAY_IMAGE": "sparring-system/gateway",
         "SPARRING_WORKER_IMAGE": "sparring-system/worker",
+        "SPARRING_CONSOLE_IMAGE": "sparring-system/console",
         "SPARRING_PORT": str(port),
+        "SPARRING_CONSOLE_PORT": str(free_port()),
         # Nothing here waits for a load balancer to notice.
         "SPARRING_DRAIN_S": "0.5",
     }
@@ -123,7 +125,7 @@ def deployment(engine: Engine, failures: Path) -> Iterator[Stack]:
     env = {key: value for key, value in engine.env.items() if key in CHOICES or not key.startswith("SPARRING_")}
     with tempfile.TemporaryDirectory() as folder:
         stack = Stack(Engine({**env, **variables}, engine.compose), tuple(files), port, Path(folder))
-        stack.compose("build", "gateway", "worker", timeout_s=BUILD_S)
+        stack.compose("build", "gateway", "console", "worker", timeout_s=BUILD_S)
         stack.down()
         try:
             stack.up(workers=1)

@@ -1,5 +1,8 @@
 """What a container may do is what it needs, whoever gets into it."""
 
+import http.client
+import ssl
+
 import pytest
 import sparring
 from sparring import errors
@@ -8,7 +11,7 @@ from .stack import PROJECT, Stack, wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]
 
-SERVICES = ("redis", "gateway", "worker")
+SERVICES = ("redis", "gateway", "worker", "console")
 
 
 def the(stack: Stack, service: str) -> str:
@@ -45,8 +48,11 @@ def test_it_cannot_fill_the_machine_with_processes(stack: Stack, service: str) -
     assert 0 < stack.inspect(the(stack, service))["HostConfig"]["PidsLimit"] <= 512
 
 
-@pytest.mark.parametrize(("service", "published"), [("redis", []), ("worker", []), ("gateway", ["127.0.0.1"])])
-def test_only_the_gateway_is_published_and_only_to_this_machine(
+@pytest.mark.parametrize(
+    ("service", "published"),
+    [("redis", []), ("worker", []), ("gateway", ["127.0.0.1"]), ("console", ["127.0.0.1"])],
+)
+def test_only_gateway_and_console_are_published_and_only_to_this_machine(
     stack: Stack, service: str, published: list[str]
 ) -> None:
     ports = stack.inspect(the(stack, service))["NetworkSettings"]["Ports"]
@@ -96,6 +102,7 @@ def test_the_health_check_of_redis_can_do_nothing_else(stack: Stack, command: st
         ("worker", ["tenants.toml", "first-key", "server-key.pem", "page-token-key", "authority"]),
         ("gateway", ["authority", "ca-key.pem", "admin-password", "users.acl"]),
         ("redis", ["tenants.toml", "server-key.pem", "redis-password"]),
+        ("console", ["tenants.toml", "first-key", "page-token-key", "redis-password", "authority"]),
     ],
 )
 def test_a_service_sees_its_own_secrets_and_no_others(stack: Stack, service: str, hidden: list[str]) -> None:
@@ -112,6 +119,27 @@ def test_the_gateway_answers_nobody_without_tls_or_without_a_key(stack: Stack) -
     plain = sparring.connect(stack.target, timeout_s=5)
     with plain, pytest.raises(errors.ServiceError):
         plain.catalog.info()
+
+
+def test_the_console_speaks_tls_asks_for_a_key_and_reaches_the_gateway_alone(stack: Stack) -> None:
+    assert list(stack.inspect(the(stack, "console"))["NetworkSettings"]["Networks"]) == [f"{PROJECT}_edge"]
+    stack.connect().close()
+    (binding,) = stack.inspect(the(stack, "console"))["NetworkSettings"]["Ports"]["50080/tcp"]
+    trusting = ssl.create_default_context(cafile=str(stack.folder / "ca.pem"))
+    pages = http.client.HTTPSConnection("localhost", int(binding["HostPort"]), timeout=20, context=trusting)
+    answers = {}
+    for path in ("/healthz", "/readyz", "/jobs"):
+        pages.request("GET", path, headers={"Accept": "text/html"})
+        answer = pages.getresponse()
+        answers[path] = answer.status, answer.headers.get("location", ""), answer.read()
+    pages.close()
+    assert answers["/healthz"][0] == answers["/readyz"][0] == 200
+    assert answers["/jobs"][:2] == (303, "/login?next=%2Fjobs")
+
+
+def test_the_consoles_image_has_neither_pytorch_nor_a_way_to_redis(stack: Stack) -> None:
+    program = "import importlib.util as u; print([m for m in ('torch', 'numpy', 'redis', 'celery') if u.find_spec(m)])"
+    assert execute(stack, "console", "python", "-c", program) == "[]"
 
 
 def test_the_gateways_image_has_no_pytorch(stack: Stack) -> None:

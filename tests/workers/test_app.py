@@ -46,6 +46,11 @@ def test_celery_is_a_doorbell_only() -> None:
     assert "sparring.bell" in app.app.tasks
 
 
+def test_a_worker_waits_for_previews_unless_it_is_told_not_to() -> None:
+    assert app.doorman_of(WorkerSettings.from_env({})) is not None
+    assert app.doorman_of(WorkerSettings.from_env({"SPARRING_PREVIEWS": "0"})) is None
+
+
 def test_a_child_that_was_not_started_by_celery_refuses_the_bell() -> None:
     with pytest.raises(AssertionError, match="before it hands it a bell"):
         app.bell()

@@ -180,7 +180,7 @@ ATTACKS: Final[dict[str, AttackEntry]] = {
     ),
     "fooling_gradient": AttackEntry(
         fooling_gradient,
-        frozenset({"steps", "learning_rate", "decay"}),
+        frozenset({"steps", "learning_rate", "decay", "from_sample"}),
         norms=frozenset({"linf"}),
         random=True,
         from_nothing=True,

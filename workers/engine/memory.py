@@ -35,6 +35,7 @@ _NO_MEMORY: Final = (
     "could not create a memory",
     "could not create a primitive",
     "could not execute a primitive",
+    "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
 )

@@ -11,12 +11,14 @@ interpreter's lock this thread hangs with it; then the parent ends the process (
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import os
 import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from types import TracebackType
 from typing import Self, TypeVar
@@ -25,6 +27,7 @@ from services.errors import LeaseLost as StaleToken
 from services.errors import ResourceExhausted, Unavailable
 from services.jobs.record import Lease, Verdict
 from services.jobs.store import JobStore
+from services.telemetry.metrics_worker import MEASURED
 from workers.failures import Interrupted
 from workers.lease.drain import Drain
 from workers.lease.holding import Holding
@@ -48,6 +51,7 @@ class Limits:
     abandon_s: float = 8.0
     retry_s: float = 0.5
     full_s: float = 600.0
+    away_s: float = 120.0
 
 
 class Heartbeat:
@@ -68,7 +72,9 @@ class Heartbeat:
         self._limits, self._drain, self._leave = limits, drain, leave
         self._holding = Holding() if holding is None else holding
         self._left = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name=f"heartbeat-{lease.job_id}-{lease.unit}", daemon=True)
+        # Its lines in the log are about the same unit.
+        keep = partial(contextvars.copy_context().run, self._keep)
+        self._thread = threading.Thread(target=keep, name=f"heartbeat-{lease.job_id}-{lease.unit}", daemon=True)
         self._begun = self._ticked = monotonic()
         self._deadline = self._begun + limits.lease_s
         self._drain_seen: float | None = None
@@ -120,15 +126,19 @@ class Heartbeat:
     def insist(self, call: Callable[[], Result], *, wait_if_full: bool = True) -> Result:
         """Call the store until it answers, as long as the lease is held: an outage must not cost the work done.
 
-        A store that is full is waited for too, unless told otherwise, but for ten minutes only.
+        A store that is full is waited for too, unless told otherwise, but for ten minutes only. Where the lease is
+        kept and yet something else is away, the unit is given back after two minutes: another worker may reach it.
         """
-        give_up = monotonic() + (self._limits.full_s if wait_if_full else 0.0)
+        begun = monotonic()
+        give_up = begun + (self._limits.full_s if wait_if_full else 0.0)
         while True:
             try:
                 return call()
             except (Unavailable, ResourceExhausted) as error:
                 if isinstance(error, ResourceExhausted) and monotonic() >= give_up:
                     raise
+                if isinstance(error, Unavailable) and monotonic() - begun >= self._limits.away_s:
+                    self._order(Draining)
                 logger.warning("the store does not take it, trying again: %s", error)
             except StaleToken as error:
                 self._order(LeaseLost)
@@ -188,6 +198,8 @@ class Heartbeat:
             self._order(LeaseLost)
             return
         self._sent = progress
+        planned = self._deadline - self._limits.lease_s + self._limits.renew_s
+        MEASURED.heartbeat_late.observe(max(0.0, sent_at - planned))
         self._deadline = sent_at + self._limits.lease_s
         if verdict is Verdict.CANCEL:
             self._order(Cancelled)

@@ -16,13 +16,17 @@ from services import faultpoints
 from services.errors import AlreadyExists, FailedPrecondition, Unavailable
 from services.jobs.record import Lease
 from services.jobs.store import JobStore
-from workers.failures import Interrupted, account, words
+from services.telemetry import tracing
+from services.telemetry.metrics_worker import MEASURED
+from services.telemetry.tracing import Span
+from workers.failures import DeviceLost, Interrupted, account, words
 from workers.lease.drain import Drain
 from workers.lease.heartbeat import Heartbeat, Limits
 from workers.lease.holding import Holding
 from workers.lease.outcome import Committed, Failed, Finished, Outcome, status
 from workers.lease.presence import Presence
 from workers.lease.settling import give_up, settle
+from workers.lease.traced import conclude, traced
 
 logger = logging.getLogger(__name__)
 
@@ -41,13 +45,17 @@ class Worker:
     holding: Holding = field(default_factory=Holding)
 
     def serve(self) -> int:
-        """Work until nothing is claimable or the worker shuts down; the number of units taken."""
+        """Work until nothing is claimable or the worker shuts down; the number of units taken.
+
+        Raises DeviceLost where this process can compute no more; the unit was given up, and counts as an attempt.
+        """
         units = 0
         try:
             while not self.drain.requested() and (lease := self._claim()) is not None:
                 units += 1
                 self.presence.holds(f"{lease.job_id}/{lease.unit}", lease.tenant)
-                self._work(lease)
+                with MEASURED.busy.working(), traced(lease, self.presence.record, self.limits.lease_s) as span:
+                    self._work(lease, span)
         finally:
             self.presence.holds(None)
         return units
@@ -55,16 +63,19 @@ class Worker:
     def _claim(self) -> Lease | None:
         """Claim the best ready unit; the id makes a repeated call answer with the same lease."""
         claim_id, record = uuid.uuid4().hex, self.presence.record
+        what = (record.id, record.lane, int(self.limits.lease_s * 1000))
         give_up = time.monotonic() + self.limits.lease_s
         while True:
             try:
-                return self.store.claim(claim_id, record.id, record.lane, int(self.limits.lease_s * 1000))
+                return self.store.claim(
+                    claim_id, *what, device_class=record.device_class, memory_bytes=record.memory_bytes
+                )
             except Unavailable:
                 if time.monotonic() >= give_up or self.drain.requested():
                     raise
                 time.sleep(self.limits.retry_s)
 
-    def _work(self, lease: Lease) -> None:
+    def _work(self, lease: Lease, span: Span) -> None:
         worker = self.presence.record.id
         logger.info("%s/%d taken, attempt %d, token %d", lease.job_id, lease.unit, lease.attempt, lease.token)
         started = time.monotonic()
@@ -73,12 +84,22 @@ class Worker:
             outcome = self._run(lease)
         except Interrupted as stop:
             logger.info("%s/%d stopped: %s", lease.job_id, lease.unit, type(stop).__name__)
+            span.fail(type(stop).__name__)
+            MEASURED.units.labels(lease.kind, type(stop).__name__.lower()).inc()
             settle(self.store, lease, worker, type(stop))
-        except BaseException as error:  # noqa: BLE001 - not even SystemExit may take the worker along
+        except BaseException as error:  # not even SystemExit may take the worker along
+            span.fail(tracing.reason_of(error))
+            MEASURED.units.labels(lease.kind, "crashed").inc()
             self._disown(lease, error)
+            if isinstance(error, DeviceLost):
+                raise
         else:
+            conclude(span, outcome)
             took = time.monotonic() - started
-            logger.info("%s/%d %s after %.3f s", lease.job_id, lease.unit, type(outcome).__name__.lower(), took)
+            word = type(outcome).__name__.lower()
+            MEASURED.units.labels(lease.kind, word).inc()
+            MEASURED.unit_seconds.labels(lease.kind).observe(took)
+            logger.info("%s/%d %s after %.3f s", lease.job_id, lease.unit, word, took)
         finally:
             self.holding.let_go()
 
@@ -89,7 +110,8 @@ class Worker:
         with Heartbeat(self.store, lease, worker, limits=limits, drain=self.drain, holding=self.holding) as heartbeat:
             outcome = self.run(lease, heartbeat)
             heartbeat.insist(heartbeat.send_metrics)
-            self._write_down(heartbeat, lease, outcome)
+            with tracing.span("commit"):
+                self._write_down(heartbeat, lease, outcome)
         faultpoints.reach("worker.committed")
         return outcome
 

@@ -14,12 +14,15 @@ from sparring.v1 import jobs_pb2
 
 from services import faultpoints
 from services.jobs.record import Lease
-from workers.failures import Interrupted
+from services.telemetry import tracing
+from services.telemetry.attributes import described
+from workers.failures import DeviceLost, Interrupted, words
 from workers.lease import Committed, Failed, Finished, Heartbeat, Outcome
 from workers.run.closing import close_attack
+from workers.run.device import capacity
 from workers.run.intake import check, close_intake, rejection
 from workers.run.poisoning import close_poisoning, run_poisoning
-from workers.run.reasons import explain
+from workers.run.reasons import explain, is_device_lost
 from workers.run.shards import run_shard
 from workers.run.training import close_training, run_training
 from workers.run.unit import Context, Unit
@@ -43,17 +46,21 @@ CLOSINGS: dict[str, Callable[[Unit], Finished]] = {
 
 
 def run_unit(lease: Lease, heartbeat: Heartbeat, context: Context) -> Outcome:
-    """Do a unit's work; only an Interrupted gets out, all else is an outcome."""
+    """Do a unit's work; only an Interrupted or a DeviceLost gets out, all else is an outcome."""
     unit = Unit(lease=lease, job=jobs_pb2.Job.FromString(lease.spec), heartbeat=heartbeat, context=context)
+    tracing.annotate(described(unit.job))
     try:
         if not lease.closing:
             return UNITS[lease.kind](unit)
-        finished = CLOSINGS[lease.kind](unit)
+        with tracing.span("report"):
+            finished = CLOSINGS[lease.kind](unit)
         faultpoints.reach("worker.finishing")
     except Interrupted:
         raise
-    except BaseException as error:  # noqa: BLE001 - whatever it is, SystemExit too, the job has to end and say why
-        failure = explain(error, unit.job)
+    except BaseException as error:  # whatever it is, SystemExit too, the job has to end and say why
+        if is_device_lost(error):
+            raise DeviceLost(words(error)) from error
+        failure = explain(error, unit.job, capacity(context.device))
     else:
         return finished
     return Failed(failure.SerializeToString(deterministic=True), rejection(unit, failure))

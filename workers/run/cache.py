@@ -16,6 +16,9 @@ class Cache(Generic[Value]):
         self._size = size
         self._kept: OrderedDict[Hashable, Value] = OrderedDict()
 
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._kept
+
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
         """The value of `key`, made if it is not kept."""
         if key in self._kept:

@@ -34,7 +34,8 @@ def _attack(spec: jobs_pb2.AttackSpec, model: str) -> Iterator[str]:
         yield from ("--parameter", f"{key}={value}")
     target = _target(spec.attack)
     yield from ("--target", target) if target else ()
-    yield from _flags({"seed": spec.seed, **messages.values(spec.execution)})
+    yield from _flags({"seed": spec.seed})
+    yield from _execution(spec.execution)
 
 
 def _evaluation(job: jobs_pb2.Job) -> Iterator[str]:
@@ -54,7 +55,8 @@ def _evaluation(job: jobs_pb2.Job) -> Iterator[str]:
     for curve in spec.curves[spec.suite.curves :]:
         radii = ",".join(str(epsilon) for epsilon in curve.epsilons)
         yield from ("--curve", f"{_in_one_word(curve.attack)}@{radii}")
-    yield from _flags({"seed": spec.seed, **messages.values(spec.execution)})
+    yield from _flags({"seed": spec.seed})
+    yield from _execution(spec.execution)
 
 
 def _training(spec: jobs_pb2.TrainingSpec) -> Iterator[str]:
@@ -92,6 +94,12 @@ def _poisoning(spec: jobs_pb2.PoisoningSpec) -> Iterator[str]:
         yield from (flag, ",".join(str(number) for number in numbers)) if numbers else ()
     yield from _selection(spec.evaluation_data, prefix="evaluation-")
     yield from _flags({"seed": spec.seed, "device": messages.values(spec)["device"]})
+
+
+def _execution(spec: jobs_pb2.Execution) -> Iterator[str]:
+    """How it is cut up, which the result depends on; not what was asked of the device, which is the asker's affair."""
+    values = messages.values(spec)
+    yield from _flags({name: values[name] for name in ("batch_size", "shard_size", "device")})
 
 
 def _selection(data: datasets_pb2.DataSelection, *, prefix: str = "") -> Iterator[str]:

@@ -20,12 +20,15 @@ from pathlib import Path
 
 import torch
 
+from services.telemetry.metrics_worker import process_memory
 from workers.engine.memory import keep_memory
 from workers.lease import Drain, Draining
 
 logger = logging.getLogger(__name__)
 
 WAIT_S = 2.0
+# The memory limit of a container, as its own control group shows it (version 2 or 1).
+CONTAINER_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 _held: list[int] = []
 
 
@@ -70,7 +73,7 @@ def _free_gpus(count: int, drain: Drain) -> tuple[torch.device, ...]:
     while not drain.requested():
         locks: dict[int, int] = {}
         for index in range(torch.cuda.device_count()):
-            lock = _lock(folder / f"{torch.cuda.get_device_properties(index).uuid}.lock")
+            lock = _lock(folder / f"{_identity(index)}.lock")
             if lock is not None:
                 locks[index] = lock
             if len(locks) == count:
@@ -84,6 +87,19 @@ def _free_gpus(count: int, drain: Drain) -> tuple[torch.device, ...]:
     raise Draining
 
 
+def _identity(index: int) -> str:
+    """What tells a GPU, or a MIG slice of one, from every other of this machine, in whatever order a process sees them.
+
+    Whether the driver gives a slice an identity of its own or that of its GPU depends on its version; the name by which
+    an operator granted it is the slice's own in any case.
+    """
+    for variable in ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"):
+        granted = os.environ.get(variable, "").split(",")
+        if index < len(granted) and granted[index].strip().startswith("MIG-"):
+            return granted[index].strip().replace("/", "-")
+    return str(torch.cuda.get_device_properties(index).uuid)
+
+
 def _lock(path: Path) -> int | None:
     """Hold a lock; its descriptor, None where another process holds it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -93,6 +109,31 @@ def _lock(path: Path) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
+
+
+def memory(device: torch.device) -> tuple[int, int]:
+    """Bytes that are used and that there are: of a GPU; on a CPU, of this process and of the machine."""
+    if device.type != "cuda":
+        return process_memory()
+    free, total = torch.cuda.mem_get_info(device)
+    return total - free, total
+
+
+def capacity(device: torch.device, limits: tuple[Path, ...] = CONTAINER_LIMITS) -> int:
+    """Bytes that a job may count on: a GPU's, on a CPU the machine's or its container's limit; 0 where nobody knows."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    try:
+        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 0
+    for path in limits:
+        try:
+            # Version 2 says `max` where there is no limit, version 1 a number beyond any machine.
+            there = min(there, int(path.read_text(encoding="ascii")))
+        except (OSError, ValueError):
+            continue
+    return max(0, there)
 
 
 def processor() -> str:

@@ -6,6 +6,7 @@ import time
 
 from sparring.v1 import attacks_pb2, jobs_pb2
 
+from services.telemetry import tracing
 from workers.defenses import DEFENSES
 from workers.engine.fitting import FitOptions, fit_model
 from workers.lease import Committed
@@ -31,14 +32,16 @@ def run_fitting(unit: Unit, signature: Signature) -> Committed:
     """Fit, and keep the arrays."""
     begun, spec = time.monotonic(), unit.job.training
     name, parameters = messages.chosen(spec.defense)
-    model = fit_model(
-        signature,
-        unit.samples(unit.job.resolution.data),
-        DEFENSES[name](**messages.values(parameters)),
-        FitOptions(**messages.values(spec.fitting)),
-        seed=spec.seed,
-        monitor=unit.heartbeat,
-    )
+    samples = unit.samples(unit.job.resolution.data)
+    with tracing.span("train", {"sparring.samples": len(samples)}):
+        model = fit_model(
+            signature,
+            samples,
+            DEFENSES[name](**messages.values(parameters)),
+            FitOptions(**messages.values(spec.fitting)),
+            seed=spec.seed,
+            monitor=unit.heartbeat,
+        )
     return Committed(unit.put(save(model)), {"seconds": time.monotonic() - begun})
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sparring.v1 import jobs_pb2
 
+from services.telemetry import tracing
 from workers.engine.fitting import FitOptions
 from workers.engine.train import Optimization
 from workers.evaluation import Proportion
@@ -26,17 +27,19 @@ def run_poisoning(unit: Unit) -> Committed:
     """Poison one fraction, learn, judge, and keep what was measured; the same, however often it is done."""
     begun, spec, resolution = time.monotonic(), unit.job.poisoning, unit.job.resolution
     name, parameters = messages.chosen(spec.poison)
-    measured = measure(
-        POISONS[name](**messages.values(parameters)),
-        _learner(unit),
-        unit.samples(resolution.data),
-        unit.samples(resolution.evaluation_data),
-        spec.fractions[unit.lease.unit],
-        sanitizer=messages.values(spec)["sanitizer"],
-        dropped_fraction=_dropped(spec),
-        seed=spec.seed,
-        monitor=unit.heartbeat,
-    )
+    samples, judged = unit.samples(resolution.data), unit.samples(resolution.evaluation_data)
+    with tracing.span("poison", {"sparring.samples": len(samples)}):
+        measured = measure(
+            POISONS[name](**messages.values(parameters)),
+            _learner(unit),
+            samples,
+            judged,
+            spec.fractions[unit.lease.unit],
+            sanitizer=messages.values(spec)["sanitizer"],
+            dropped_fraction=_dropped(spec),
+            seed=spec.seed,
+            monitor=unit.heartbeat,
+        )
     unit.heartbeat.metric("error", measured.plain.wrong / measured.plain.judged, unit.lease.unit + 1)
     return Committed(unit.put(pack(measured)), {"seconds": time.monotonic() - begun})
 

@@ -15,6 +15,8 @@ import torch
 from sparring.v1 import attacks_pb2, jobs_pb2
 from torch import Tensor
 
+from services.telemetry import tracing
+from services.telemetry.metrics_worker import MEASURED
 from workers.data import Dataset
 from workers.engine.attack import AttackResult, run_attack
 from workers.engine.fastest import fastest
@@ -122,6 +124,7 @@ def attack_all(
     With a `plan` the model is probed as well, also by what is made for the `others`.
     """
     portion, probing = _portion(model, samples.batch_size), Probing(monitor)
+    fitted = portion.size
     if plan is not None:
         subject = Subject(model=model, portion=portion, seed=samples.seed, first=samples.first, tick=_nothing)
         probing.begin(subject, samples.x, samples.y, plan)
@@ -133,18 +136,21 @@ def attack_all(
     for part, (key, curve, attack) in zip(parts(runs, probing), runs, strict=True):
         if curve in largest and key != largest[curve]:
             continue
-        result = run_attack(
-            model,
-            samples.x,
-            samples.y,
-            messages.plan(attack),
-            sample_ids=samples.index,
-            seed=samples.seed,
-            batch_size=samples.batch_size,
-            monitor=part,
-            portion=portion,
-            propagator=_propagator(model),
-        )
+        with tracing.span("attack", {"sparring.attack": messages.plan(attack).name}) as span:
+            span.set({"sparring.samples": len(samples.x)})
+            result = run_attack(
+                model,
+                samples.x,
+                samples.y,
+                messages.plan(attack),
+                sample_ids=samples.index,
+                seed=samples.seed,
+                batch_size=samples.batch_size,
+                monitor=part,
+                portion=portion,
+                propagator=propagator_of(model),
+            )
+        MEASURED.attacked(messages.plan(attack).name, int(result.forwards.sum()), int(result.backwards.sum()))
         clean = result.clean_prediction, result.clean_confidence
         seconds[key] = result.seconds
         found = replace(_shard_run(key, attack, result, samples), **probing.saw(messages.plan(attack), result))
@@ -161,6 +167,8 @@ def attack_all(
     asked = probing.finish(others)
     seconds |= {} if plan is None else {"probes": probing.seconds}
     stats = shard_stats(seconds, asked=portion.asked, fitted=portion.size)
+    if portion.size < fitted:
+        MEASURED.out_of_memory.labels("smaller").inc()
     features = follow(model, samples.x, followed, portion)
     return pack(Shard(unharmed, tuple(done), **asked, features=features)), stats
 
@@ -193,7 +201,7 @@ def _portion(model: Classifier, batch_size: int) -> Portion:
     return _portions.setdefault(model, {}).setdefault(batch_size, Portion(batch_size))
 
 
-def _propagator(model: Classifier) -> Propagator:
+def propagator_of(model: Classifier) -> Propagator:
     """How the model is asked; networks of the registry do the same whatever they are shown, and stay as they are."""
     if model not in _propagators:
         _propagators[model] = fastest(model)

@@ -12,6 +12,8 @@ from sparring.v1 import jobs_pb2, models_pb2
 from services import faultpoints
 from services.errors import InvalidArgument, NotFound, ResourceExhausted, SparringError
 from services.jobs.record import Registration
+from services.telemetry import tracing
+from services.telemetry.metrics_worker import MEASURED
 from workers.defenses import DEFENSES
 from workers.engine.train import UNWATCHED, Optimization, TrainResult, Validation
 from workers.engine.train_processes import train
@@ -103,19 +105,21 @@ def _train(unit: Unit, resume: bytes | None, keeper: _Keeper) -> TrainResult:
     spec = unit.job.training
     model = _initial(unit)
     small = sum(parameter.numel() for parameter in model.parameters()) < LARGE
-    return train(
-        model,
-        unit.samples(unit.job.resolution.data),
-        _defense(unit),
-        Optimization(**messages.values(spec.optimization)),
-        devices=unit.context.devices or (unit.context.device,),
-        seed=spec.seed,
-        validation=Validation(**messages.values(spec.validation)) if spec.HasField("validation") else UNWATCHED,
-        monitor=unit.heartbeat,
-        resume=resume,
-        save=keeper,
-        checkpoint_every_s=CHECKPOINT_S if small else LARGE_CHECKPOINT_S,
-    )
+    samples = unit.samples(unit.job.resolution.data)
+    with tracing.span("train", {"sparring.samples": len(samples)}):
+        return train(
+            model,
+            samples,
+            _defense(unit),
+            Optimization(**messages.values(spec.optimization)),
+            devices=unit.context.devices or (unit.context.device,),
+            seed=spec.seed,
+            validation=Validation(**messages.values(spec.validation)) if spec.HasField("validation") else UNWATCHED,
+            monitor=unit.heartbeat,
+            resume=resume,
+            save=keeper,
+            checkpoint_every_s=CHECKPOINT_S if small else LARGE_CHECKPOINT_S,
+        )
 
 
 class _Keeper:
@@ -136,6 +140,7 @@ class _Keeper:
         except (ResourceExhausted, InvalidArgument) as error:
             logger.warning("a checkpoint of %d bytes is not kept: %s", len(checkpoint), error.message)
             return
+        MEASURED.checkpointed(len(checkpoint))
         faultpoints.reach("worker.checkpointed")
         heartbeat.keep_checkpoint(digest)
         before, self.last = self.last, digest

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 from sparring.v1 import datasets_pb2, jobs_pb2
@@ -16,6 +16,8 @@ from services.artifacts.store import ArtifactStore
 from services.errors import DataLoss, NotFound
 from services.jobs.record import Lease, UnitResult
 from services.jobs.store import JobStore
+from services.telemetry import tracing
+from services.telemetry.metrics_worker import MEASURED
 from workers import data
 from workers.data import Dataset
 from workers.failures import Rejected
@@ -47,54 +49,31 @@ class Context:
     datasets: Cache[Dataset] = field(default_factory=lambda: Cache(DATASETS_KEPT))
 
 
+class Insist(Protocol):
+    """Makes a call to the store, however often it takes."""
+
+    def __call__(self, call: Callable[[], Value]) -> Value:
+        """What the call answers."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class Unit:
-    """A leased unit with its job. Whatever it reads, puts or keeps for the next unit is its tenant's."""
+class Reader:
+    """Reads one tenant's models and data, by way of what the worker has kept of them."""
 
-    lease: Lease
-    job: jobs_pb2.Job
-    heartbeat: Heartbeat
+    tenant: str
     context: Context
-
-    @property
-    def name(self) -> str:
-        """`jobs/{job}`."""
-        return f"jobs/{self.lease.job_id}"
+    insist: Insist
 
     def fetch(self, sha256: str, what: str) -> bytes:
         """An artifact's bytes; raises Rejected where they are gone or damaged."""
         try:
-            return self.heartbeat.insist(lambda: self.context.artifacts.get(self.lease.tenant, sha256))
+            return self.insist(lambda: self.context.artifacts.get(self.tenant, sha256))
         except NotFound as error:
             message = f"{what} (artifact {sha256}) is not there any more; upload or make it again, and create a new job"
             raise Rejected("ARTIFACT_MISSING", message) from error
         except DataLoss as error:
             message = f"{what} (artifact {sha256}) is damaged in the store; upload or make it again: {error.message}"
             raise Rejected("ARTIFACT_DAMAGED", message) from error
-
-    def put(self, content: bytes, media_type: str = BINARY, ttl_s: float | None = None) -> str:
-        """Keep bytes as an artifact; its digest."""
-        limit = self.context.max_artifact_bytes
-        if len(content) > limit:
-            message = f"the result has {len(content)} bytes, the server's cap is {limit}; select fewer samples"
-            raise Rejected("RESULT_TOO_LARGE", message)
-        if not self.lease.closing:
-            faultpoints.reach("worker.computed")
-        put = partial(self.context.artifacts.put, self.lease.tenant, content, media_type, ttl_s)
-        sha256 = self.heartbeat.insist(put)
-        if not self.lease.closing:
-            faultpoints.reach("worker.put")
-        return sha256
-
-    def put_parts(self, parts: Callable[[], Iterable[bytes]], media_type: str) -> tuple[str, int]:
-        """Keep what `parts` yields as one artifact; its digest and its size."""
-        put = self.context.artifacts.put_parts
-        return self.heartbeat.insist(lambda: put(self.lease.tenant, parts(), media_type))
-
-    def results(self) -> list[UnitResult]:
-        """What the units before the closing one committed, in their order."""
-        lease = self.lease
-        return self.heartbeat.insist(lambda: self.context.store.unit_results(lease.tenant, lease.job_id))
 
     def model(self, resolved: jobs_pb2.ResolvedModel) -> Classifier:
         """A model on this worker's device, checked as a stranger's file is."""
@@ -103,7 +82,8 @@ class Unit:
         def make() -> Classifier:
             return load(self.fetch(sha256, f"the weights of {resolved.name}"), signature).to(self.context.device)
 
-        return self._kept(self.context.models, (sha256, signature), make)
+        with tracing.span("fetch model", {"sparring.model": resolved.name}):
+            return self._kept(self.context.models, (sha256, signature), make)
 
     def samples(self, selection: jobs_pb2.ResolvedData, start: int = 0, stop: int | None = None) -> Dataset:
         """The samples [start, stop) of a selection; of a large mounted folder, those files alone are read."""
@@ -131,8 +111,10 @@ class Unit:
         return data.from_arrays(images, labels, classes)
 
     def _kept(self, cache: Cache[Value], key: Hashable, make: Callable[[], Value]) -> Value:
-        """What an earlier unit of the same tenant has left in a cache; nobody meets what another tenant has loaded."""
-        return cache.get((self.lease.tenant, key), make)
+        """What earlier work of the same tenant has left in a cache; nobody meets what another tenant has loaded."""
+        whole = (self.tenant, key)
+        MEASURED.asked_cache("models" if cache is self.context.models else "datasets", hit=whole in cache)
+        return cache.get(whole, make)
 
     def _mounted(self, selection: jobs_pb2.ResolvedData, offset: int, count: int) -> Dataset:
         root = self.context.data_root
@@ -140,3 +122,66 @@ class Unit:
             message = f"datasets/{selection.dataset} is not mounted here; all workers need the same SPARRING_DATA_ROOT"
             raise Rejected("DATASET_NOT_MOUNTED", message)
         return data.mounted(root, selection.dataset, selection.split, offset=offset, count=count)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """A leased unit with its job. Whatever it reads, puts or keeps for the next unit is its tenant's."""
+
+    lease: Lease
+    job: jobs_pb2.Job
+    heartbeat: Heartbeat
+    context: Context
+
+    @property
+    def name(self) -> str:
+        """`jobs/{job}`."""
+        return f"jobs/{self.lease.job_id}"
+
+    def put(self, content: bytes, media_type: str = BINARY, ttl_s: float | None = None) -> str:
+        """Keep bytes as an artifact; its digest."""
+        limit = self.context.max_artifact_bytes
+        if len(content) > limit:
+            message = f"the result has {len(content)} bytes, the server's cap is {limit}; select fewer samples"
+            raise Rejected("RESULT_TOO_LARGE", message)
+        if not self.lease.closing:
+            faultpoints.reach("worker.computed")
+        put = partial(self.context.artifacts.put, self.lease.tenant, content, media_type, ttl_s)
+        with tracing.span("put artifact", {"sparring.bytes": len(content)}):
+            sha256 = self.heartbeat.insist(put)
+        if not self.lease.closing:
+            faultpoints.reach("worker.put")
+        return sha256
+
+    def put_parts(self, parts: Callable[[], Iterable[bytes]], media_type: str) -> tuple[str, int]:
+        """Keep what `parts` yields as one artifact; its digest and its size."""
+        put = self.context.artifacts.put_parts
+        with tracing.span("put artifact"):
+            return self.heartbeat.insist(lambda: put(self.lease.tenant, parts(), media_type))
+
+    def results(self) -> list[UnitResult]:
+        """What the units before the closing one committed, in their order."""
+        lease = self.lease
+        return self.heartbeat.insist(lambda: self.context.store.unit_results(lease.tenant, lease.job_id))
+
+    @property
+    def reader(self) -> Reader:
+        """What reads models and data for it."""
+        return Reader(tenant=self.lease.tenant, context=self.context, insist=self.heartbeat.insist)
+
+    def fetch(self, sha256: str, what: str) -> bytes:
+        """See `Reader.fetch`."""
+        return self.reader.fetch(sha256, what)
+
+    def model(self, resolved: jobs_pb2.ResolvedModel) -> Classifier:
+        """See `Reader.model`."""
+        return self.reader.model(resolved)
+
+    def samples(self, selection: jobs_pb2.ResolvedData, start: int = 0, stop: int | None = None) -> Dataset:
+        """See `Reader.samples`."""
+        with tracing.span("fetch data", {"sparring.dataset": selection.dataset}):
+            return self.reader.samples(selection, start, stop)
+
+    def uploaded(self, images_sha256: str, labels_sha256: str, classes: int) -> Dataset:
+        """See `Reader.uploaded`."""
+        return self.reader.uploaded(images_sha256, labels_sha256, classes)

@@ -28,6 +28,7 @@ class FoolingGradient(_message.Message):
     LEARNING_RATE_FIELD_NUMBER: _builtins.int
     DECAY_FIELD_NUMBER: _builtins.int
     NORM_FIELD_NUMBER: _builtins.int
+    FROM_SAMPLE_FIELD_NUMBER: _builtins.int
     epsilon: _builtins.float
     """Radius of the ball; 1 is no limit but the box. Range [0, 1]."""
     steps: _builtins.int
@@ -38,6 +39,8 @@ class FoolingGradient(_message.Message):
     """Share of the distance to the grey middle that each step takes back. Range [0, 1]."""
     norm: _attacks_threat_pb2.Norm.ValueType
     """The distance."""
+    from_sample: _builtins.bool
+    """Climb on from the sample itself, not from noise: so a picture grows some steps at a time."""
     def __init__(
         self,
         *,
@@ -46,15 +49,18 @@ class FoolingGradient(_message.Message):
         learning_rate: _builtins.float | None = ...,
         decay: _builtins.float | None = ...,
         norm: _attacks_threat_pb2.Norm.ValueType = ...,
+        from_sample: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_decay", b"_decay", "_epsilon", b"_epsilon", "_learning_rate", b"_learning_rate", "_steps", b"_steps", "decay", b"decay", "epsilon", b"epsilon", "learning_rate", b"learning_rate", "steps", b"steps"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_decay", b"_decay", "_epsilon", b"_epsilon", "_from_sample", b"_from_sample", "_learning_rate", b"_learning_rate", "_steps", b"_steps", "decay", b"decay", "epsilon", b"epsilon", "from_sample", b"from_sample", "learning_rate", b"learning_rate", "steps", b"steps"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_decay", b"_decay", "_epsilon", b"_epsilon", "_learning_rate", b"_learning_rate", "_steps", b"_steps", "decay", b"decay", "epsilon", b"epsilon", "learning_rate", b"learning_rate", "norm", b"norm", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_decay", b"_decay", "_epsilon", b"_epsilon", "_from_sample", b"_from_sample", "_learning_rate", b"_learning_rate", "_steps", b"_steps", "decay", b"decay", "epsilon", b"epsilon", "from_sample", b"from_sample", "learning_rate", b"learning_rate", "norm", b"norm", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__decay: _TypeAlias = _typing.Literal["decay"]  # noqa: Y015
     _WhichOneofArgType__decay: _TypeAlias = _typing.Literal["_decay", b"_decay"]  # noqa: Y015
     _WhichOneofReturnType__epsilon: _TypeAlias = _typing.Literal["epsilon"]  # noqa: Y015
     _WhichOneofArgType__epsilon: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon"]  # noqa: Y015
+    _WhichOneofReturnType__from_sample: _TypeAlias = _typing.Literal["from_sample"]  # noqa: Y015
+    _WhichOneofArgType__from_sample: _TypeAlias = _typing.Literal["_from_sample", b"_from_sample"]  # noqa: Y015
     _WhichOneofReturnType__learning_rate: _TypeAlias = _typing.Literal["learning_rate"]  # noqa: Y015
     _WhichOneofArgType__learning_rate: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate"]  # noqa: Y015
     _WhichOneofReturnType__steps: _TypeAlias = _typing.Literal["steps"]  # noqa: Y015
@@ -63,6 +69,8 @@ class FoolingGradient(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__decay) -> _WhichOneofReturnType__decay | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__epsilon) -> _WhichOneofReturnType__epsilon | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__from_sample) -> _WhichOneofReturnType__from_sample | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__learning_rate) -> _WhichOneofReturnType__learning_rate | None: ...
     @_typing.overload

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from sparring.v1 import datasets_pb2 as sparring_dot_v1_dot_datasets__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19sparring/v1/catalog.proto\x12\x0bsparring.v1\x1a\x1asparring/v1/datasets.proto\"\xd3\x01\n\rParameterInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x14\n\x07minimum\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07maximum\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x19\n\x11minimum_exclusive\x18\x05 \x01(\x08\x12\x15\n\rdefault_value\x18\x06 \x01(\t\x12\x0c\n\x04unit\x18\x07 \x01(\t\x12\r\n\x05paper\x18\x08 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\t \x01(\tB\n\n\x08_minimumB\n\n\x08_maximum\"\x99\x02\n\nMethodInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12\r\n\x05paper\x18\x04 \x01(\t\x12\x10\n\x08\x63itation\x18\x05 \x01(\t\x12\x0f\n\x07\x66ormula\x18\x06 \x01(\t\x12\x0f\n\x07\x64iffers\x18\x07 \x01(\t\x12\x10\n\x08targeted\x18\x08 \x01(\x08\x12.\n\nparameters\x18\t \x03(\x0b\x32\x1a.sparring.v1.ParameterInfo\x12\x11\n\tknowledge\x18\n \x01(\t\x12\x0f\n\x07minimum\x18\x0b \x01(\x08\x12\x14\n\x0cneeds_target\x18\x0c \x01(\x08\x12\x0c\n\x04\x63ost\x18\r \x01(\t\x12\x10\n\x08measured\x18\x0e \x01(\t\"\x81\x01\n\x10\x41rchitectureInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\r\n\x05paper\x18\x03 \x01(\t\x12\x0e\n\x06\x66itted\x18\x04 \x01(\x08\x12+\n\x07\x66itting\x18\x05 \x03(\x0b\x32\x1a.sparring.v1.ParameterInfo\"\xca\x01\n\nWorkerInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65vice_name\x18\x03 \x01(\t\x12\x0c\n\x04unit\x18\x04 \x01(\t\x12\x13\n\x0blast_seen_s\x18\x05 \x01(\x01\x12\x37\n\x08versions\x18\x06 \x03(\x0b\x32%.sparring.v1.WorkerInfo.VersionsEntry\x1a/\n\rVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x16\n\x14GetServerInfoRequest\"\xa1\x01\n\nServerInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x1a\n\x12max_artifact_bytes\x18\x02 \x01(\x03\x12\x13\n\x0bmax_samples\x18\x03 \x01(\x03\x12(\n\x07workers\x18\x04 \x03(\x0b\x32\x17.sparring.v1.WorkerInfo\x12\x13\n\x0bready_units\x18\x05 \x01(\x03\x12\x12\n\nstore_used\x18\x06 \x01(\x01\"\x14\n\x12ListAttacksRequest\"?\n\x13ListAttacksResponse\x12(\n\x07\x61ttacks\x18\x01 \x03(\x0b\x32\x17.sparring.v1.MethodInfo\"\x15\n\x13ListDefensesRequest\"A\n\x14ListDefensesResponse\x12)\n\x08\x64\x65\x66\x65nses\x18\x01 \x03(\x0b\x32\x17.sparring.v1.MethodInfo\"\x14\n\x12ListPoisonsRequest\"?\n\x13ListPoisonsResponse\x12(\n\x07poisons\x18\x01 \x03(\x0b\x32\x17.sparring.v1.MethodInfo\"\x1a\n\x18ListArchitecturesRequest\"Q\n\x19ListArchitecturesResponse\x12\x34\n\rarchitectures\x18\x01 \x03(\x0b\x32\x1d.sparring.v1.ArchitectureInfo\"\x1c\n\x1aListBuiltInDatasetsRequest\"E\n\x1bListBuiltInDatasetsResponse\x12&\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x14.sparring.v1.Dataset2\xa4\x04\n\x0e\x43\x61talogService\x12K\n\rGetServerInfo\x12!.sparring.v1.GetServerInfoRequest\x1a\x17.sparring.v1.ServerInfo\x12P\n\x0bListAttacks\x12\x1f.sparring.v1.ListAttacksRequest\x1a .sparring.v1.ListAttacksResponse\x12S\n\x0cListDefenses\x12 .sparring.v1.ListDefensesRequest\x1a!.sparring.v1.ListDefensesResponse\x12P\n\x0bListPoisons\x12\x1f.sparring.v1.ListPoisonsRequest\x1a .sparring.v1.ListPoisonsResponse\x12\x62\n\x11ListArchitectures\x12%.sparring.v1.ListArchitecturesRequest\x1a&.sparring.v1.ListArchitecturesResponse\x12h\n\x13ListBuiltInDatasets\x12\'.sparring.v1.ListBuiltInDatasetsRequest\x1a(.sparring.v1.ListBuiltInDatasetsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19sparring/v1/catalog.proto\x12\x0bsparring.v1\x1a\x1asparring/v1/datasets.proto\"\xd3\x01\n\rParameterInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x14\n\x07minimum\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07maximum\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x19\n\x11minimum_exclusive\x18\x05 \x01(\x08\x12\x15\n\rdefault_value\x18\x06 \x01(\t\x12\x0c\n\x04unit\x18\x07 \x01(\t\x12\r\n\x05paper\x18\x08 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\t \x01(\tB\n\n\x08_minimumB\n\n\x08_maximum\"\x99\x02\n\nMethodInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12\r\n\x05paper\x18\x04 \x01(\t\x12\x10\n\x08\x63itation\x18\x05 \x01(\t\x12\x0f\n\x07\x66ormula\x18\x06 \x01(\t\x12\x0f\n\x07\x64iffers\x18\x07 \x01(\t\x12\x10\n\x08targeted\x18\x08 \x01(\x08\x12.\n\nparameters\x18\t \x03(\x0b\x32\x1a.sparring.v1.ParameterInfo\x12\x11\n\tknowledge\x18\n \x01(\t\x12\x0f\n\x07minimum\x18\x0b \x01(\x08\x12\x14\n\x0cneeds_target\x18\x0c \x01(\x08\x12\x0c\n\x04\x63ost\x18\r \x01(\t\x12\x10\n\x08measured\x18\x0e \x01(\t\"\x81\x01\n\x10\x41rchitectureInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\r\n\x05paper\x18\x03 \x01(\t\x12\x0e\n\x06\x66itted\x18\x04 \x01(\x08\x12+\n\x07\x66itting\x18\x05 \x03(\x0b\x32\x1a.sparring.v1.ParameterInfo\"\xf6\x01\n\nWorkerInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65vice_name\x18\x03 \x01(\t\x12\x0c\n\x04unit\x18\x04 \x01(\t\x12\x13\n\x0blast_seen_s\x18\x05 \x01(\x01\x12\x37\n\x08versions\x18\x06 \x03(\x0b\x32%.sparring.v1.WorkerInfo.VersionsEntry\x12\x14\n\x0cmemory_bytes\x18\x07 \x01(\x03\x12\x14\n\x0c\x64\x65vice_class\x18\x08 \x01(\t\x1a/\n\rVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x16\n\x14GetServerInfoRequest\"\xa1\x01\n\nServerInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x1a\n\x12max_artifact_bytes\x18\x02 \x01(\x03\x12\x13\n\x0bmax_samples\x18\x03 \x01(\x03\x12(\n\x07workers\x18\x04 \x03(\x0b\x32\x17.sparring.v1.WorkerInfo\x12\x13\n\x0bready_units\x18\x05 \x01(\x03\x12\x12\n\nstore_used\x18\x06 \x01(\x01\"\x14\n\x12ListAttacksRequest\"?\n\x13ListAttacksResponse\x12(\n\x07\x61ttacks\x18\x01 \x03(\x0b\x32\x17.sparring.v1.MethodInfo\"\x15\n\x13ListDefensesRequest\"A\n\x14ListDefensesResponse\x12)\n\x08\x64\x65\x66\x65nses\x18\x01 \x03(\x0b\x32\x17.sparring.v1.MethodInfo\"\x14\n\x12ListPoisonsRequest\"?\n\x13ListPoisonsResponse\x12(\n\x07poisons\x18\x01 \x03(\x0b\x32\x17.sparring.v1.MethodInfo\"\x1a\n\x18ListArchitecturesRequest\"Q\n\x19ListArchitecturesResponse\x12\x34\n\rarchitectures\x18\x01 \x03(\x0b\x32\x1d.sparring.v1.ArchitectureInfo\"\x1c\n\x1aListBuiltInDatasetsRequest\"E\n\x1bListBuiltInDatasetsResponse\x12&\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x14.sparring.v1.Dataset2\xa4\x04\n\x0e\x43\x61talogService\x12K\n\rGetServerInfo\x12!.sparring.v1.GetServerInfoRequest\x1a\x17.sparring.v1.ServerInfo\x12P\n\x0bListAttacks\x12\x1f.sparring.v1.ListAttacksRequest\x1a .sparring.v1.ListAttacksResponse\x12S\n\x0cListDefenses\x12 .sparring.v1.ListDefensesRequest\x1a!.sparring.v1.ListDefensesResponse\x12P\n\x0bListPoisons\x12\x1f.sparring.v1.ListPoisonsRequest\x1a .sparring.v1.ListPoisonsResponse\x12\x62\n\x11ListArchitectures\x12%.sparring.v1.ListArchitecturesRequest\x1a&.sparring.v1.ListArchitecturesResponse\x12h\n\x13ListBuiltInDatasets\x12\'.sparring.v1.ListBuiltInDatasetsRequest\x1a(.sparring.v1.ListBuiltInDatasetsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,33 +41,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ARCHITECTUREINFO']._serialized_start=569
   _globals['_ARCHITECTUREINFO']._serialized_end=698
   _globals['_WORKERINFO']._serialized_start=701
-  _globals['_WORKERINFO']._serialized_end=903
-  _globals['_WORKERINFO_VERSIONSENTRY']._serialized_start=856
-  _globals['_WORKERINFO_VERSIONSENTRY']._serialized_end=903
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=905
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=927
-  _globals['_SERVERINFO']._serialized_start=930
-  _globals['_SERVERINFO']._serialized_end=1091
-  _globals['_LISTATTACKSREQUEST']._serialized_start=1093
-  _globals['_LISTATTACKSREQUEST']._serialized_end=1113
-  _globals['_LISTATTACKSRESPONSE']._serialized_start=1115
-  _globals['_LISTATTACKSRESPONSE']._serialized_end=1178
-  _globals['_LISTDEFENSESREQUEST']._serialized_start=1180
-  _globals['_LISTDEFENSESREQUEST']._serialized_end=1201
-  _globals['_LISTDEFENSESRESPONSE']._serialized_start=1203
-  _globals['_LISTDEFENSESRESPONSE']._serialized_end=1268
-  _globals['_LISTPOISONSREQUEST']._serialized_start=1270
-  _globals['_LISTPOISONSREQUEST']._serialized_end=1290
-  _globals['_LISTPOISONSRESPONSE']._serialized_start=1292
-  _globals['_LISTPOISONSRESPONSE']._serialized_end=1355
-  _globals['_LISTARCHITECTURESREQUEST']._serialized_start=1357
-  _globals['_LISTARCHITECTURESREQUEST']._serialized_end=1383
-  _globals['_LISTARCHITECTURESRESPONSE']._serialized_start=1385
-  _globals['_LISTARCHITECTURESRESPONSE']._serialized_end=1466
-  _globals['_LISTBUILTINDATASETSREQUEST']._serialized_start=1468
-  _globals['_LISTBUILTINDATASETSREQUEST']._serialized_end=1496
-  _globals['_LISTBUILTINDATASETSRESPONSE']._serialized_start=1498
-  _globals['_LISTBUILTINDATASETSRESPONSE']._serialized_end=1567
-  _globals['_CATALOGSERVICE']._serialized_start=1570
-  _globals['_CATALOGSERVICE']._serialized_end=2118
+  _globals['_WORKERINFO']._serialized_end=947
+  _globals['_WORKERINFO_VERSIONSENTRY']._serialized_start=900
+  _globals['_WORKERINFO_VERSIONSENTRY']._serialized_end=947
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=949
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=971
+  _globals['_SERVERINFO']._serialized_start=974
+  _globals['_SERVERINFO']._serialized_end=1135
+  _globals['_LISTATTACKSREQUEST']._serialized_start=1137
+  _globals['_LISTATTACKSREQUEST']._serialized_end=1157
+  _globals['_LISTATTACKSRESPONSE']._serialized_start=1159
+  _globals['_LISTATTACKSRESPONSE']._serialized_end=1222
+  _globals['_LISTDEFENSESREQUEST']._serialized_start=1224
+  _globals['_LISTDEFENSESREQUEST']._serialized_end=1245
+  _globals['_LISTDEFENSESRESPONSE']._serialized_start=1247
+  _globals['_LISTDEFENSESRESPONSE']._serialized_end=1312
+  _globals['_LISTPOISONSREQUEST']._serialized_start=1314
+  _globals['_LISTPOISONSREQUEST']._serialized_end=1334
+  _globals['_LISTPOISONSRESPONSE']._serialized_start=1336
+  _globals['_LISTPOISONSRESPONSE']._serialized_end=1399
+  _globals['_LISTARCHITECTURESREQUEST']._serialized_start=1401
+  _globals['_LISTARCHITECTURESREQUEST']._serialized_end=1427
+  _globals['_LISTARCHITECTURESRESPONSE']._serialized_start=1429
+  _globals['_LISTARCHITECTURESRESPONSE']._serialized_end=1510
+  _globals['_LISTBUILTINDATASETSREQUEST']._serialized_start=1512
+  _globals['_LISTBUILTINDATASETSREQUEST']._serialized_end=1540
+  _globals['_LISTBUILTINDATASETSRESPONSE']._serialized_start=1542
+  _globals['_LISTBUILTINDATASETSRESPONSE']._serialized_end=1611
+  _globals['_CATALOGSERVICE']._serialized_start=1614
+  _globals['_CATALOGSERVICE']._serialized_end=2162
 # @@protoc_insertion_point(module_scope)

@@ -234,6 +234,8 @@ class WorkerInfo(_message.Message):
     UNIT_FIELD_NUMBER: _builtins.int
     LAST_SEEN_S_FIELD_NUMBER: _builtins.int
     VERSIONS_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    DEVICE_CLASS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Host, process and slot."""
     device: _builtins.str
@@ -244,6 +246,10 @@ class WorkerInfo(_message.Message):
     """The unit of work that it holds, `jobs/{job}/units/{unit}`; empty where it is idle or works for another tenant."""
     last_seen_s: _builtins.float
     """Seconds since it was last heard of."""
+    memory_bytes: _builtins.int
+    """Memory of the device in bytes, of a CPU the machine's or the container's; 0 where the worker does not tell."""
+    device_class: _builtins.str
+    """What the operator calls devices of this kind, see Execution.device_class; empty where it has no name."""
     @_builtins.property
     def versions(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Package versions: python, torch, sparring."""
@@ -257,10 +263,12 @@ class WorkerInfo(_message.Message):
         unit: _builtins.str = ...,
         last_seen_s: _builtins.float = ...,
         versions: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        memory_bytes: _builtins.int = ...,
+        device_class: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "device_name", b"device_name", "id", b"id", "last_seen_s", b"last_seen_s", "unit", b"unit", "versions", b"versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "device_class", b"device_class", "device_name", b"device_name", "id", b"id", "last_seen_s", b"last_seen_s", "memory_bytes", b"memory_bytes", "unit", b"unit", "versions", b"versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

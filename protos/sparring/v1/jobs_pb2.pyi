@@ -94,29 +94,45 @@ class Execution(_message.Message):
     BATCH_SIZE_FIELD_NUMBER: _builtins.int
     SHARD_SIZE_FIELD_NUMBER: _builtins.int
     DEVICE_FIELD_NUMBER: _builtins.int
+    DEVICE_CLASS_FIELD_NUMBER: _builtins.int
+    MIN_DEVICE_MEMORY_GIB_FIELD_NUMBER: _builtins.int
     batch_size: _builtins.int
     """Samples of one forward pass. Range [1, 65536]. Unset: chosen by the server from the architecture and the input."""
     shard_size: _builtins.int
     """Samples of one unit of work, rounded up to whole batches. Range [1, 1000000]. Unset: chosen by the server."""
     device: _shared_pb2.Device.ValueType
     """Which workers may take it."""
+    device_class: _builtins.str
+    """The class of device that a worker has to have, as its operator calls it in SPARRING_DEVICE_CLASS. For example "h100";
+    empty: any. The job waits until there is such a worker.
+    """
+    min_device_memory_gib: _builtins.int
+    """Memory that a worker's device has to have, in whole GiB; of a CPU worker, its machine's or container's. A card sold with
+    80 GB has 79. The job waits until there is such a worker. Range [1, 1024]. Unset: any.
+    """
     def __init__(
         self,
         *,
         batch_size: _builtins.int | None = ...,
         shard_size: _builtins.int | None = ...,
         device: _shared_pb2.Device.ValueType = ...,
+        device_class: _builtins.str = ...,
+        min_device_memory_gib: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_shard_size", b"_shard_size", "batch_size", b"batch_size", "shard_size", b"shard_size"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_min_device_memory_gib", b"_min_device_memory_gib", "_shard_size", b"_shard_size", "batch_size", b"batch_size", "min_device_memory_gib", b"min_device_memory_gib", "shard_size", b"shard_size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_shard_size", b"_shard_size", "batch_size", b"batch_size", "device", b"device", "shard_size", b"shard_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_min_device_memory_gib", b"_min_device_memory_gib", "_shard_size", b"_shard_size", "batch_size", b"batch_size", "device", b"device", "device_class", b"device_class", "min_device_memory_gib", b"min_device_memory_gib", "shard_size", b"shard_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__batch_size: _TypeAlias = _typing.Literal["batch_size"]  # noqa: Y015
     _WhichOneofArgType__batch_size: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size"]  # noqa: Y015
+    _WhichOneofReturnType__min_device_memory_gib: _TypeAlias = _typing.Literal["min_device_memory_gib"]  # noqa: Y015
+    _WhichOneofArgType__min_device_memory_gib: _TypeAlias = _typing.Literal["_min_device_memory_gib", b"_min_device_memory_gib"]  # noqa: Y015
     _WhichOneofReturnType__shard_size: _TypeAlias = _typing.Literal["shard_size"]  # noqa: Y015
     _WhichOneofArgType__shard_size: _TypeAlias = _typing.Literal["_shard_size", b"_shard_size"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__batch_size) -> _WhichOneofReturnType__batch_size | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_device_memory_gib) -> _WhichOneofReturnType__min_device_memory_gib | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__shard_size) -> _WhichOneofReturnType__shard_size | None: ...
 
@@ -287,6 +303,8 @@ class TrainingSpec(_message.Message):
     DEVICE_FIELD_NUMBER: _builtins.int
     VALIDATION_FIELD_NUMBER: _builtins.int
     FITTING_FIELD_NUMBER: _builtins.int
+    DEVICE_CLASS_FIELD_NUMBER: _builtins.int
+    MIN_DEVICE_MEMORY_GIB_FIELD_NUMBER: _builtins.int
     architecture: _builtins.str
     """An architecture of the catalog. MUST be set unless `initial_model` is."""
     seed: _builtins.int
@@ -297,6 +315,10 @@ class TrainingSpec(_message.Message):
     """Start from this model's weights instead of fresh ones."""
     device: _shared_pb2.Device.ValueType
     """Which workers may take it."""
+    device_class: _builtins.str
+    """As Execution.device_class."""
+    min_device_memory_gib: _builtins.int
+    """As Execution.min_device_memory_gib. Range [1, 1024]. Unset: any."""
     @_builtins.property
     def data(self) -> _datasets_pb2.DataSelection:
         """The samples to learn from. MUST be set."""
@@ -347,12 +369,16 @@ class TrainingSpec(_message.Message):
         device: _shared_pb2.Device.ValueType = ...,
         validation: _training_pb2.Validation | None = ...,
         fitting: _fitting_pb2.FitOptions | None = ...,
+        device_class: _builtins.str = ...,
+        min_device_memory_gib: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "defense", b"defense", "evaluation_data", b"evaluation_data", "fitting", b"fitting", "optimization", b"optimization", "validation", b"validation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_device_memory_gib", b"_min_device_memory_gib", "data", b"data", "defense", b"defense", "evaluation_data", b"evaluation_data", "fitting", b"fitting", "min_device_memory_gib", b"min_device_memory_gib", "optimization", b"optimization", "validation", b"validation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "data", b"data", "defense", b"defense", "device", b"device", "evaluation_data", b"evaluation_data", "fitting", b"fitting", "initial_model", b"initial_model", "mean", b"mean", "model_id", b"model_id", "optimization", b"optimization", "seed", b"seed", "std", b"std", "validation", b"validation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_device_memory_gib", b"_min_device_memory_gib", "architecture", b"architecture", "data", b"data", "defense", b"defense", "device", b"device", "device_class", b"device_class", "evaluation_data", b"evaluation_data", "fitting", b"fitting", "initial_model", b"initial_model", "mean", b"mean", "min_device_memory_gib", b"min_device_memory_gib", "model_id", b"model_id", "optimization", b"optimization", "seed", b"seed", "std", b"std", "validation", b"validation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__min_device_memory_gib: _TypeAlias = _typing.Literal["min_device_memory_gib"]  # noqa: Y015
+    _WhichOneofArgType__min_device_memory_gib: _TypeAlias = _typing.Literal["_min_device_memory_gib", b"_min_device_memory_gib"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_device_memory_gib) -> _WhichOneofReturnType__min_device_memory_gib | None: ...
 
 Global___TrainingSpec: _TypeAlias = TrainingSpec  # noqa: Y015
 
@@ -936,7 +962,9 @@ class Waiting(_message.Message):
         DESCRIPTOR: _descriptor.EnumDescriptor
         REASON_UNSPECIFIED: Waiting._Reason.ValueType  # 0
         REASON_NO_WORKER: Waiting._Reason.ValueType  # 1
-        """No worker that could take it has been heard of in the last 15 seconds."""
+        """No worker that could take it has been heard of in the last 15 seconds: none at all, none of its kind, or none whose
+        device is of the class or has the memory that it asks for.
+        """
         REASON_BEHIND_OTHERS: Waiting._Reason.ValueType  # 2
         """Every worker that could take it is busy; see `jobs_ahead`."""
         REASON_STARTING: Waiting._Reason.ValueType  # 3
@@ -951,7 +979,9 @@ class Waiting(_message.Message):
 
     REASON_UNSPECIFIED: Waiting.Reason.ValueType  # 0
     REASON_NO_WORKER: Waiting.Reason.ValueType  # 1
-    """No worker that could take it has been heard of in the last 15 seconds."""
+    """No worker that could take it has been heard of in the last 15 seconds: none at all, none of its kind, or none whose
+    device is of the class or has the memory that it asks for.
+    """
     REASON_BEHIND_OTHERS: Waiting.Reason.ValueType  # 2
     """Every worker that could take it is busy; see `jobs_ahead`."""
     REASON_STARTING: Waiting.Reason.ValueType  # 3
@@ -971,7 +1001,7 @@ class Waiting(_message.Message):
     jobs_ahead: _builtins.int
     """Jobs that will be taken before it."""
     workers_listening: _builtins.int
-    """Workers that could take it."""
+    """Workers that could take it: of its kind, with the class of device and the memory that it asks for."""
     message: _builtins.str
     """The cause in words, with what would help."""
     @_builtins.property
@@ -1063,6 +1093,7 @@ class Job(_message.Message):
     LIMITS_FIELD_NUMBER: _builtins.int
     FINISHED_UNITS_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
+    TRACE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`jobs/{job}`."""
     state: Global___Job.State.ValueType
@@ -1073,6 +1104,10 @@ class Job(_message.Message):
     """Number of the last event."""
     display_name: _builtins.str
     """The client's own words for it, at most 200 characters."""
+    trace: _builtins.str
+    """Id of the trace (W3C Trace Context, 32 hex digits) that everything done for it belongs to; empty where nobody records it.
+    The client's own, where CreateJob came with one.
+    """
     @_builtins.property
     def attack(self) -> Global___AttackSpec:
         """An attack."""
@@ -1163,10 +1198,11 @@ class Job(_message.Message):
         limits: Global___Limits | None = ...,
         finished_units: _abc.Iterable[Global___FinishedUnit] | None = ...,
         after: _abc.Iterable[_builtins.str] | None = ...,
+        trace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attack", b"attack", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "evaluation", b"evaluation", "intake", b"intake", "limits", b"limits", "poisoning", b"poisoning", "progress", b"progress", "resolution", b"resolution", "result", b"result", "spec", b"spec", "start_time", b"start_time", "training", b"training", "waiting", b"waiting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "attack", b"attack", "create_time", b"create_time", "display_name", b"display_name", "end_time", b"end_time", "error", b"error", "etag", b"etag", "evaluation", b"evaluation", "finished_units", b"finished_units", "intake", b"intake", "last_event_id", b"last_event_id", "limits", b"limits", "name", b"name", "poisoning", b"poisoning", "progress", b"progress", "resolution", b"resolution", "result", b"result", "spec", b"spec", "start_time", b"start_time", "state", b"state", "training", b"training", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "attack", b"attack", "create_time", b"create_time", "display_name", b"display_name", "end_time", b"end_time", "error", b"error", "etag", b"etag", "evaluation", b"evaluation", "finished_units", b"finished_units", "intake", b"intake", "last_event_id", b"last_event_id", "limits", b"limits", "name", b"name", "poisoning", b"poisoning", "progress", b"progress", "resolution", b"resolution", "result", b"result", "spec", b"spec", "start_time", b"start_time", "state", b"state", "trace", b"trace", "training", b"training", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_spec: _TypeAlias = _typing.Literal["attack", "training", "evaluation", "intake", "poisoning"]  # noqa: Y015
     _WhichOneofArgType_spec: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
@@ -1201,8 +1237,8 @@ class CreateJobRequest(_message.Message):
     reuse: _builtins.bool
     """Where a job of the same content has SUCCEEDED and its result is still there, answer with that job, and make none. Content:
     spec and resolution (models and data by name and digest, every parameter, seed, plan of units) and the code's version;
-    not the machine or its threads, nor display_name, limits and `after`. Data of mounted folders and plug-ins, which no digest
-    pins, are never the same.
+    not the machine, its threads, or what is asked of its device's class and memory, nor display_name, limits and `after`. Data
+    of mounted folders and plug-ins, which no digest pins, are never the same.
     """
     @_builtins.property
     def attack(self) -> Global___AttackSpec:

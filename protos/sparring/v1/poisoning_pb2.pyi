@@ -319,6 +319,8 @@ class PoisoningSpec(_message.Message):
     MEAN_FIELD_NUMBER: _builtins.int
     STD_FIELD_NUMBER: _builtins.int
     DEVICE_FIELD_NUMBER: _builtins.int
+    DEVICE_CLASS_FIELD_NUMBER: _builtins.int
+    MIN_DEVICE_MEMORY_GIB_FIELD_NUMBER: _builtins.int
     architecture: _builtins.str
     """An architecture of the catalog: what learns from the samples. MUST be set."""
     sanitizer: Global___Sanitizer.ValueType
@@ -331,6 +333,10 @@ class PoisoningSpec(_message.Message):
     """Seed of everything random: which samples are poisoned, initial weights, order of samples."""
     device: _shared_pb2.Device.ValueType
     """Which workers may take it."""
+    device_class: _builtins.str
+    """As Execution.device_class."""
+    min_device_memory_gib: _builtins.int
+    """As Execution.min_device_memory_gib. Range [1, 1024]. Unset: any."""
     @_builtins.property
     def data(self) -> _datasets_pb2.DataSelection:
         """The samples to learn from, some of which are poisoned. MUST be set."""
@@ -381,14 +387,21 @@ class PoisoningSpec(_message.Message):
         mean: _abc.Iterable[_builtins.float] | None = ...,
         std: _abc.Iterable[_builtins.float] | None = ...,
         device: _shared_pb2.Device.ValueType = ...,
+        device_class: _builtins.str = ...,
+        min_device_memory_gib: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_dropped_fraction", b"_dropped_fraction", "data", b"data", "dropped_fraction", b"dropped_fraction", "evaluation_data", b"evaluation_data", "fitting", b"fitting", "optimization", b"optimization", "poison", b"poison"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_dropped_fraction", b"_dropped_fraction", "_min_device_memory_gib", b"_min_device_memory_gib", "data", b"data", "dropped_fraction", b"dropped_fraction", "evaluation_data", b"evaluation_data", "fitting", b"fitting", "min_device_memory_gib", b"min_device_memory_gib", "optimization", b"optimization", "poison", b"poison"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dropped_fraction", b"_dropped_fraction", "architecture", b"architecture", "data", b"data", "device", b"device", "dropped_fraction", b"dropped_fraction", "evaluation_data", b"evaluation_data", "fitting", b"fitting", "fractions", b"fractions", "mean", b"mean", "optimization", b"optimization", "poison", b"poison", "sanitizer", b"sanitizer", "seed", b"seed", "std", b"std"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dropped_fraction", b"_dropped_fraction", "_min_device_memory_gib", b"_min_device_memory_gib", "architecture", b"architecture", "data", b"data", "device", b"device", "device_class", b"device_class", "dropped_fraction", b"dropped_fraction", "evaluation_data", b"evaluation_data", "fitting", b"fitting", "fractions", b"fractions", "mean", b"mean", "min_device_memory_gib", b"min_device_memory_gib", "optimization", b"optimization", "poison", b"poison", "sanitizer", b"sanitizer", "seed", b"seed", "std", b"std"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dropped_fraction: _TypeAlias = _typing.Literal["dropped_fraction"]  # noqa: Y015
     _WhichOneofArgType__dropped_fraction: _TypeAlias = _typing.Literal["_dropped_fraction", b"_dropped_fraction"]  # noqa: Y015
+    _WhichOneofReturnType__min_device_memory_gib: _TypeAlias = _typing.Literal["min_device_memory_gib"]  # noqa: Y015
+    _WhichOneofArgType__min_device_memory_gib: _TypeAlias = _typing.Literal["_min_device_memory_gib", b"_min_device_memory_gib"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__dropped_fraction) -> _WhichOneofReturnType__dropped_fraction | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_device_memory_gib) -> _WhichOneofReturnType__min_device_memory_gib | None: ...
 
 Global___PoisoningSpec: _TypeAlias = PoisoningSpec  # noqa: Y015
 

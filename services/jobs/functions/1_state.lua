@@ -6,26 +6,33 @@
 --   job:ID            HASH    the record: id tenant kind lane state spec spec_hash request_id units display_name version
 --                             created started ended last_event place error lost overdue result registered progress told
 --                             told_ms told_message message since idle ran recovering end_token last_op deadline_ms
---                             queue_ms mega_ops after makes made content pins blocked
+--                             queue_ms mega_ops after makes made content pins blocked trace opened need
 --                               place: its turn in the queue; since, idle: since when some unit, no unit runs;
 --                               ran: how long it ran before; told: fraction of its last progress event;
 --                               lost, overdue: JSON, why it is quarantined or which of its limits it went beyond;
 --                               end_token: the lease that ended it; mega_ops: what it costs, in millions of operations;
 --                               after: jobs that it waits for, until all of them have succeeded; makes: the model id that
 --                               a training asks for; made: digest of the weights that it made; content: what it computes,
---                               as a digest; pins: its models, 'NAME=DIGEST'; blocked: JSON, which of `after` did not succeed
+--                               as a digest; pins: its models, 'NAME=DIGEST'; blocked: JSON, which of `after` did not succeed;
+--                               trace: where in a trace it was asked for, if in one; opened: of one with a trace, since when
+--                               all the units are ready that do not say it themselves; need: 'CLASS/GIB' of one that asks for
+--                               a class of device or for memory, see 2_devices.lua
 --   wait:ID           HASH    of a job that waits for trainings: rest: the spec without its models; models: their number;
 --                             of model I: m:I message, f:I training that makes it or '', p:I its pin
 --   waiters:ID        SET     QUEUED jobs in whose `after` it is
 --   units:ID          HASH    of unit U: t:U token, w:U worker and l:U length of the lease while leased; a:U attempts;
---                             c:U checkpoint; o:U 'TOKEN:word' how its last lease ended; m:U:NAME its last metric
+--                             g:U lane of the worker; c:U checkpoint; o:U 'TOKEN:word' how its last lease ended;
+--                             m:U:NAME its last metric; of a job with a trace, r:U since when it is ready, where it alone
+--                             became so, and f:U the token of its first attempt
 --   running:ID        HASH    leased unit -> fraction done, 0 to 1
 --   results:ID        HASH    committed unit -> JSON [token, digest, stats]
 --   open:ID           ZSET    units that may be claimed, by number
 --   ev:ID             STREAM  N-0, N from 1 without gaps: t type, ms time, p JSON payload, e serialized google.rpc.Status
---   ready:LANE:TENANT   ZSET  jobs with open units, by place; LANE: any, cpu, gpu
---   going:LANE:TENANT   ZSET  those of them that are RUNNING, which a tenant's limit of running jobs does not keep waiting
---   tenants:LANE      SET     tenants with jobs in ready:LANE:TENANT
+--   ready:POOL:TENANT   ZSET  jobs with open units, by place; POOL: the lane any, cpu or gpu, or 'LANE/NEED'
+--   going:POOL:TENANT   ZSET  those of them that are RUNNING, which a tenant's limit of running jobs does not keep waiting
+--   tenants:POOL      SET     tenants with jobs in ready:POOL:TENANT
+--   needs:LANE:CLASS  ZSET    GiB that jobs with open units need of a device of this class ('': of any), by number
+--   pools, pools:TENANT   SET     pools with a need in which there are open units
 --   leases            ZSET    'ID/U' by deadline
 --   due               ZSET    'ID/deadline' of jobs that have not ended, 'ID/queue' of jobs never claimed, by end of the time
 --   fence, places, bells, entries   INT    last token, place, bell and registry entry
@@ -41,15 +48,27 @@
 --                             queued, running jobs, mega_ops of jobs that have not ended, leased units; turn: 1/weight
 --                             more with each unit that it is given; audited: number of its last audit entry
 --   audit:TENANT      STREAM  N-0, N from 1: e the entry; about 10,000 are kept
---   workers:LANE, idle:LANE   ZSET    workers that listen, and those without work, by time of lapse
+--   workers:LANE, idle:LANE   ZSET    workers that listen, and those without work, by time of lapse; the same for
+--                             each 'LANE/CLASS/GIB' that their devices have
+--   shape, shapes:LANE   HASH, SET    worker -> 'LANE/CLASS/GIB' of its device; every 'CLASS/GIB' of a lane
 --   worker            HASH    worker -> 'TIME JSON'
 --   mounts            HASH    mounted dataset -> record
 --   reg:TENANT:KIND:{order,record,owner,pins}   ZSET by age, HASH id -> record, job that wrote it, its artifacts
---   a:TENANT:SHA:m, a:TENANT:SHA:I   HASH, STRING   an artifact: size media created expires pins digests; its chunk I of 1 MiB
---   u:TENANT:UPLOAD, u:TENANT:UPLOAD:I   the same while it is uploaded: sha size media chunks digests
+--   a:TENANT:SHA:m, a:TENANT:SHA:I   HASH, STRING   an artifact: size media created expires pins digests, lost where bytes are
+--                             missing, shelf where they are outside (5_shelves): STORE/UPLOAD/COUNT,...; its chunk I of 1 MiB where they are here
+--   u:TENANT:UPLOAD, u:TENANT:UPLOAD:I   the same while it is uploaded: sha size media chunks digests; store parts
+--   outside           STRING  id of the store of bytes in use
+--   shelves:TENANT    HASH    UPLOAD whose shelf an artifact has -> SHA
+--   discarded:STORE   ZSET    'TENANT/UPLOAD' whose bytes, or those that its artifact does not need, are to go, by time
 --   lapse, uploads    ZSET    'TENANT/SHA' without pins and 'TENANT/UPLOAD', by time of lapse
 --   bytes:TENANT      INT     sum of the sizes of its artifacts, and of the sizes that its uploads declare
+--   counts            HASH    what metrics are made of, see 7_counts.lua
+--   queued:LANE       ZSET    QUEUED jobs with open units, by the time since when a worker may take them
 --   wake:WATCHER      STREAM  of one gateway, see watch.py
+--   previews:awake, previews:asleep   LIST    'DEADLINE TASK': previews that wait for a previewer that runs, or wake one
+--   preview:ID        LIST    the answer to one preview, for seconds
+--   previewers        ZSET    previewers that run, by time of lapse
+--   previewing:TENANT ZSET    its previews under way, by deadline
 -- and 'sparring:cel:LANE', a LIST: Celery's queue, where the bells go. A bell carries nothing; the state here is the truth.
 
 local P = '{sparring}:'
@@ -80,6 +99,12 @@ local function get(id, ...)
   return unpack(redis.call('HMGET', job_key(id), ...))
 end
 
+-- The jobs that it waits among: those of its lane with the same need, see 2_devices.lua.
+local function pool_of(id)
+  local lane, need = get(id, 'lane', 'need')
+  return need and lane .. '/' .. need or lane
+end
+
 local function state_of(id)
   return tonumber(redis.call('HGET', job_key(id), 'state'))
 end
@@ -88,10 +113,33 @@ local function reply(id)
   return {'OK', redis.call('HGETALL', job_key(id))}
 end
 
+-- One thing more that is counted, over all tenants; names and meaning of the counts are in 7_counts.lua.
+local function tally(what, number)
+  if number ~= 0 then
+    redis.call('HINCRBY', P .. 'counts', what, int(number or 1))
+  end
+end
+
+-- The upper bounds of the histograms of times, in milliseconds.
+local BOUNDS_MS = {100, 250, 500, 1000, 2500, 5000, 15000, 60000, 300000, 900000, 3600000, 14400000, 86400000}
+
+local function observe(what, ms)
+  local bound = 'inf'
+  for _, most in ipairs(BOUNDS_MS) do
+    if ms <= most then
+      bound = int(most)
+      break
+    end
+  end
+  tally(what .. '/' .. bound)
+  tally(what .. '/sum', ms)
+end
+
 local function event(id, kind, payload, now, status)
   local number = redis.call('HINCRBY', job_key(id), 'last_event', 1)
   redis.call('XADD', P .. 'ev:' .. id, 'MAXLEN', '~', EVENTS_KEPT, int(number) .. '-0',
     't', kind, 'ms', int(now), 'p', cjson.encode(payload), 'e', status or '')
+  tally('events/' .. kind)
 end
 
 local function tenant_key(tenant)
@@ -127,7 +175,7 @@ end
 
 -- The indices that follow from the state: what runs already, what has ended, which limits still count.
 local function index_state(id, state, lane, tenant, place, now)
-  local going = P .. 'going:' .. lane .. ':' .. tenant
+  local going = P .. 'going:' .. pool_of(id) .. ':' .. tenant
   if state == RUNNING and redis.call('EXISTS', P .. 'open:' .. id) == 1 then
     redis.call('ZADD', going, place, id)
   else
@@ -135,6 +183,9 @@ local function index_state(id, state, lane, tenant, place, now)
   end
   if state ~= QUEUED then
     redis.call('ZREM', P .. 'due', id .. '/queue')
+    redis.call('ZREM', P .. 'queued:' .. lane, id)
+  elseif redis.call('EXISTS', P .. 'open:' .. id) == 1 then
+    redis.call('ZADD', P .. 'queued:' .. lane, int(now), id)
   end
   if TERMINAL[state] then
     redis.call('ZREM', P .. 'due', id .. '/deadline')
@@ -159,10 +210,29 @@ local function index_content(id, state, tenant, place)
   end
 end
 
+-- How many jobs are in which state, how long those waited that a worker takes, and how long those took that end.
+local function tally_state(id, before, state, now)
+  local kind, lane, ran = get(id, 'kind', 'lane', 'ran')
+  if before then
+    tally('jobs/' .. before .. '/' .. kind, -1)
+  end
+  tally('jobs/' .. state .. '/' .. kind)
+  local since = state == RUNNING and redis.call('ZSCORE', P .. 'queued:' .. lane, id)
+  if since then
+    observe('wait/' .. kind, now - since)
+  elseif TERMINAL[state] then
+    tally('ended/' .. state .. '/' .. kind)
+    if ran then
+      observe('run/' .. kind, tonumber(ran))
+    end
+  end
+end
+
 -- The one place where a job's state is written.
 local function set_state(id, state, now, payload, status)
   local before, lane, tenant, place, mega_ops = get(id, 'state', 'lane', 'tenant', 'place', 'mega_ops')
   count(tenant, tonumber(before), state, tonumber(mega_ops))
+  tally_state(id, before, state, now)
   redis.call('HSET', job_key(id), 'state', state)
   redis.call('HINCRBY', job_key(id), 'version', 1)
   index_state(id, state, lane, tenant, place, now)

@@ -9,6 +9,12 @@ local function bytes_key(tenant)
   return P .. 'bytes:' .. tenant
 end
 
+-- So many bytes more, or less, of a tenant.
+local function add_bytes(tenant, size)
+  redis.call('INCRBY', bytes_key(tenant), int(size))
+  tally('bytes', size)
+end
+
 local function bytes_of(tenant)
   return tonumber(redis.call('GET', bytes_key(tenant)) or 0)
 end

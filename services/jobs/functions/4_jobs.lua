@@ -47,12 +47,15 @@ end
 
 local function submit(_, args)
   local id, tenant, kind, lane, spec, hash, request, units, name, deadline_ms, queue_ms, mega_ops = unpack(args, 1, 12)
-  local makes, content, pins, after = unpack(args, 13, 16)
+  local makes, content, pins, after, trace, need = unpack(args, 13, 18)
   local before = made_before(id, tenant, request, hash)
   if before then
+    if before[1] == 'OK' then
+      tally('repeated')
+    end
     return before
   end
-  local trainings, record = read_models(args, 17)
+  local trainings, record = read_models(args, 19)
   local refused = in_vain(tenant, after, trainings) or job_refused(tenant, tonumber(mega_ops))
   if refused then
     return refused
@@ -65,13 +68,20 @@ local function submit(_, args)
     'spec_hash', hash, 'request_id', request, 'units', units, 'display_name', name, 'deadline_ms', deadline_ms,
     'queue_ms', queue_ms, 'mega_ops', mega_ops, 'created', int(now), 'version', 0, 'makes', makes, 'content', content,
     'pins', pins, 'after', after)
-  keep_models(id, args, 17)
+  if need ~= '' then
+    redis.call('HSET', job_key(id), 'need', need)
+  end
+  keep_models(id, args, 19)
+  if trace ~= '' then
+    redis.call('HSET', job_key(id), 'trace', trace)
+  end
   redis.call('HSET', job_key(id), 'progress', cjson.encode(progress_of(id, now)))
   if request ~= '' then
     redis.call('SET', P .. 'req:' .. tenant .. ':' .. request, hash .. ' ' .. id, 'PX', REQUEST_KEPT_MS)
   end
   enqueue(id, now)
   redis.call('ZADD', P .. 'idx:' .. tenant, (get(id, 'place')), id)
+  tally('submitted/' .. kind)
   return reply(id)
 end
 
@@ -143,6 +153,7 @@ end
 
 local function forget_job(id)
   local tenant, request, content, pins = get(id, 'tenant', 'request_id', 'content', 'pins')
+  tally('jobs/' .. state_of(id) .. '/' .. get(id, 'kind'), -1)
   local kept, same_content = P .. 'kept:' .. tenant, (content or '') .. ' ' .. (pins or '')
   if redis.call('HGET', kept, same_content) == id then
     redis.call('HDEL', kept, same_content)
@@ -203,26 +214,36 @@ local function list(_, args)
   return {more and cursor or '0', page}
 end
 
--- Jobs of the same tenant that workers take first, workers that could take it, whether a worker of it was lost, and the
--- jobs that it waits for.
+-- Jobs of the same tenant that workers take first, workers that could take it, whether a worker of it was lost, the jobs
+-- that it waits for, and, where it needs something of a device, what there is.
 local function position(_, args)
   local id = args[1]
   local state, lane, tenant, place, recovering = get(id, 'state', 'lane', 'tenant', 'place', 'recovering')
   if tonumber(state) ~= QUEUED then
-    return {0, 0, 0, {}}
+    return {0, 0, 0, {}, {}}
   end
   local function before(own)
     return redis.call('ZCOUNT', P .. 'ready:' .. own .. ':' .. tenant, '-inf', '(' .. place)
   end
-  local now, listening, ahead = now_ms(), 0, nil
+  local now, listening, ahead, has, pool = now_ms(), 0, nil, {}, pool_of(id)
+  local _, class, gib = device.split(pool)
   for _, own in ipairs(lane == 'any' and {'cpu', 'gpu'} or {lane}) do
-    local workers = live('workers', own, now)
+    local workers = device.fitting('workers', own, class, gib, now)
     if workers > 0 or lane ~= 'any' then
-      ahead = math.min(ahead or before(own), before(own))
+      local here = before(own)
+      for _, other in ipairs(redis.call('SMEMBERS', P .. 'pools:' .. tenant)) do
+        if device.shared(own, pool, other, now) then
+          here = here + before(other)
+        end
+      end
+      ahead = math.min(ahead or here, here)
     end
     listening = listening + workers
+    if class then
+      device.shapes(own, now, has)
+    end
   end
-  return {(ahead or 0) + before('any'), listening, tonumber(recovering or 0), awaited(id)}
+  return {(ahead or 0) + before('any'), listening, tonumber(recovering or 0), awaited(id), has}
 end
 
 local function results(_, args)

@@ -1,26 +1,38 @@
 -- What workers do with a unit: claim, renew, metric, commit, finish, fail, release, stopped.
 -- A call that is repeated because its answer was lost has no second effect; a stale token has none at all.
 
+-- Refuses a token that is good no more.
+local function stale(what)
+  tally('stale/' .. what)
+  return 'LOST'
+end
+
 local function lease(id, unit, token, attempt, deadline)
-  local tenant, units, kind, spec = get(id, 'tenant', 'units', 'kind', 'spec')
-  local checkpoint = redis.call('HGET', P .. 'units:' .. id, 'c:' .. unit)
-  return {id, tenant, unit, tonumber(units), token, attempt, kind, spec, checkpoint or '', deadline}
+  local tenant, units, kind, spec, trace, opened = get(id, 'tenant', 'units', 'kind', 'spec', 'trace', 'opened')
+  local checkpoint, ready, first =
+    unpack(redis.call('HMGET', P .. 'units:' .. id, 'c:' .. unit, 'r:' .. unit, 'f:' .. unit))
+  ready = math.max(tonumber(ready or 0), tonumber(opened or 0))
+  return {id, tenant, unit, tonumber(units), token, attempt, kind, spec, checkpoint or '', deadline,
+    trace or '', int(ready), first or token}
 end
 
 local function claim(_, args)
-  local claim_id, worker, lane, lease_ms = unpack(args)
+  local claim_id, worker, lane, lease_ms, class, gib = unpack(args)
   local known = redis.call('GET', P .. 'claim:' .. claim_id)
   if known then
     local id, unit, token, attempt, deadline = unpack(cjson.decode(known))
     return state_of(id) and lease(id, unit, token, attempt, deadline)
   end
-  local id, unit = pop_unit(lane)
+  local id, unit = pop_unit(lane, class or '', gib or '0')
   if not id then
     return false
   end
   local now = now_ms()
   local deadline = int(now + lease_ms)
-  local token, attempt = begin_lease(id, unit, worker, lease_ms, now)
+  local token, attempt = begin_lease(id, unit, worker, lane, lease_ms, now)
+  if get(id, 'trace') then
+    redis.call('HSETNX', P .. 'units:' .. id, 'f:' .. unit, token)
+  end
   if state_of(id) == QUEUED then
     redis.call('HDEL', job_key(id), 'recovering')
     set_state(id, RUNNING, now)
@@ -33,7 +45,7 @@ end
 local function renew(_, args)
   local id, unit, token, lease_ms, fraction, message, checkpoint = unpack(args)
   if not holds(id, unit, token) then
-    return 'LOST'
+    return stale('renew')
   end
   local now = now_ms()
   redis.call('ZADD', P .. 'leases', int(now + lease_ms), id .. '/' .. unit)
@@ -52,7 +64,7 @@ end
 local function metric(_, args)
   local id, unit, token, name, value, step = unpack(args)
   if not holds(id, unit, token) then
-    return 'LOST'
+    return stale('metric')
   end
   local field, told = 'm:' .. unit .. ':' .. name, step .. '=' .. value
   if redis.call('HGET', P .. 'units:' .. id, field) ~= told then
@@ -79,12 +91,12 @@ local function commit(_, args)
   if kept then
     local first_token, first_digest = unpack(cjson.decode(kept))
     if first_token ~= token then
-      return 'LOST'
+      return stale('commit')
     end
     return first_digest == digest and 'ALREADY' or 'OTHER'
   end
   if not holds(id, unit, token) then
-    return 'LOST'
+    return stale('commit')
   end
   if unit == get(id, 'units') then
     return 'CLOSING'
@@ -106,7 +118,7 @@ local function may_end(id, unit, token, now)
     return 'DONE'
   end
   if not holds(id, unit, token) then
-    return 'LOST'
+    return stale('end')
   end
   if state_of(id) == CANCELLING then
     settle_cancel(id, end_lease(id, unit, 'cancelled', now), now)
@@ -175,7 +187,7 @@ local function release(_, args)
     return 'OK'
   end
   if not holds(id, unit, token) then
-    return 'LOST'
+    return stale('release')
   end
   local now = now_ms()
   local attempt = redis.call('HINCRBY', P .. 'units:' .. id, 'a:' .. unit, -1)
@@ -196,7 +208,7 @@ local function stopped(_, args)
     return 'OK'
   end
   if not holds(id, unit, token) then
-    return 'LOST'
+    return stale('stopped')
   end
   if state_of(id) ~= CANCELLING then
     return 'STATE'

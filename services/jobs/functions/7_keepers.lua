@@ -69,6 +69,7 @@ end
 -- Limits before leases: a job beyond its deadline has failed, whatever else became of it.
 local function reap(_, args)
   local limit, now = tonumber(args[1]), now_ms()
+  recount_once(now)
   local ended = 0
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', int(now), 'LIMIT', 0, limit)) do
     ended = ended + end_overdue(member, now)
@@ -77,9 +78,10 @@ local function reap(_, args)
   for _, member in ipairs(expired) do
     lapse_lease(member, now)
   end
-  for _, lane in ipairs({'any', 'cpu', 'gpu'}) do
-    for _, tenant in ipairs(redis.call('SMEMBERS', P .. 'tenants:' .. lane)) do
-      settle_idle(P .. 'going:' .. lane .. ':' .. tenant, limit, now)
+  local pools = redis.call('SRANDMEMBER', P .. 'pools', limit)
+  for _, pool in ipairs({'any', 'cpu', 'gpu', unpack(pools)}) do
+    for _, tenant in ipairs(redis.call('SMEMBERS', P .. 'tenants:' .. pool)) do
+      settle_idle(P .. 'going:' .. pool .. ':' .. tenant, limit, now)
     end
   end
   return {#expired, ended}
@@ -122,8 +124,8 @@ end
 -- Units of a tenant that wait.
 local function count_ready(_, args)
   local total = 0
-  for _, lane in ipairs({'any', 'cpu', 'gpu'}) do
-    total = total + count_open(P .. 'ready:' .. lane .. ':' .. args[1], 1e9, 1e9)
+  for _, pool in ipairs(device.pools_of(args[1])) do
+    total = total + count_open(P .. 'ready:' .. pool .. ':' .. args[1], 1e9, 1e9)
   end
   return total
 end
@@ -147,6 +149,23 @@ local function claimable(lane, most)
   return math.min(total, most)
 end
 
+-- Whether a worker of a lane is idle that fits a unit with a need.
+local function is_needed(lane, now)
+  for _, shape in ipairs(redis.call('SMEMBERS', P .. 'shapes:' .. lane)) do
+    local _, class, gib = device.split(lane .. '/' .. shape)
+    local pools = live('idle', lane .. '/' .. shape, now) > 0 and device.pools(lane, class, gib) or {}
+    -- The first two are those without a need.
+    for i = 3, #pools do
+      for _, tenant in ipairs(redis.call('SMEMBERS', P .. 'tenants:' .. pools[i])) do
+        if bid(pools[i], tenant, 0) then
+          return true
+        end
+      end
+    end
+  end
+  return false
+end
+
 -- Repairs whatever was lost of the bells: as many as there are units to take and workers to take them.
 local function ring_missing(_, args)
   local lane, now = args[1], now_ms()
@@ -155,6 +174,9 @@ local function ring_missing(_, args)
     return 0
   end
   local units = math.min(workers, claimable('any', workers) + claimable(lane, workers))
+  if is_needed(lane, now) then
+    units = math.max(units, live('idle', lane, now))
+  end
   local missing = units - redis.call('LLEN', 'sparring:cel:' .. lane)
   for _ = 1, missing do
     push_bell(lane)
@@ -163,7 +185,7 @@ local function ring_missing(_, args)
 end
 
 local function announce(_, args)
-  local id, lane, record, busy, ttl_ms = unpack(args)
+  local id, lane, record, busy, ttl_ms, class, gib = unpack(args)
   local now = now_ms()
   local lapse = int(now + ttl_ms)
   redis.call('HSET', P .. 'worker', id, int(now) .. ' ' .. record)
@@ -173,6 +195,7 @@ local function announce(_, args)
   else
     redis.call('ZADD', P .. 'idle:' .. lane, lapse, id)
   end
+  device.announce(id, lane, class or '', gib or '0', lapse, busy == '1')
   return 'OK'
 end
 
@@ -182,6 +205,7 @@ local function forget_worker(_, args)
     redis.call('ZREM', P .. 'workers:' .. lane, args[1])
     redis.call('ZREM', P .. 'idle:' .. lane, args[1])
   end
+  device.forget(args[1])
   return 'OK'
 end
 
@@ -233,11 +257,23 @@ publish('artifact_unpin', artifact_unpin, ALWAYS)
 publish('upload_begin', upload_begin, LIMITED)
 publish('upload_chunk', upload_chunk, LIMITED)
 publish('upload_drop', upload_drop, ALWAYS)
+publish('upload_part', shelf.part, LIMITED)
+publish('artifact_lost', shelf.lost, ALWAYS)
+publish('shelf_begin', shelf.begin, LIMITED)
+publish('shelf_state', shelf.state, READING)
+publish('shelf_swept', shelf.swept, ALWAYS)
+publish('shelf_move', shelf.move, LIMITED)
+publish('store_use', shelf.use, ALWAYS)
+publish('preview_ask', preview_ask, LIMITED)
+publish('preview_listen', preview_listen, ALWAYS)
+publish('preview_leave', preview_leave, ALWAYS)
+publish('preview_answer', preview_answer, ALWAYS)
 publish('lose', lose_unit, ALWAYS)
 publish('reap', reap, ALWAYS)
 publish('expire', expire, ALWAYS)
 publish('ring', ring_missing, ALWAYS)
 publish('ready', count_ready, READING)
+publish('measure', measure, READING)
 publish('usage', usage, READING)
 publish('audit', audit, ALWAYS)
 publish('announce', announce, ALWAYS)

@@ -15,6 +15,7 @@ from sparring.v1 import (
     datasets_pb2_grpc,
     jobs_pb2_grpc,
     models_pb2_grpc,
+    preview_pb2_grpc,
     tenants_pb2_grpc,
 )
 
@@ -22,6 +23,7 @@ from .artifacts import Artifacts
 from .base import Base, status_of
 from .jobs import Jobs
 from .lab import FGSM, Lab
+from .previews import Previews
 from .registry import Catalog, Registry
 from .results import judged
 from .tenants import Tenants
@@ -34,7 +36,7 @@ def retry_quickly(monkeypatch):
     monkeypatch.setattr(resume, "FIRST_DELAY_S", resume.FIRST_DELAY_S / 10)
 
 
-class Service(Base, Jobs, Artifacts, Registry, Catalog, Tenants):
+class Service(Base, Jobs, Artifacts, Registry, Catalog, Tenants, Previews):
     """Every servicer of the contract in one."""
 
 
@@ -55,6 +57,7 @@ class Server:
             artifacts_pb2_grpc.add_ArtifactServiceServicer_to_server,
             catalog_pb2_grpc.add_CatalogServiceServicer_to_server,
             tenants_pb2_grpc.add_TenantServiceServicer_to_server,
+            preview_pb2_grpc.add_PreviewServiceServicer_to_server,
         ):
             add(self.service, self._server)
         address = f"127.0.0.1:{self.port}"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.artifacts.aio import AHEAD_OF_ALL, PIECE_BYTES
+from services.artifacts.ahead import AHEAD_OF_ALL, PIECE_BYTES
 from services.artifacts.calls import ArtifactInfo
 from services.artifacts.digest import CHUNK_BYTES
 from services.artifacts.store import AsyncArtifactStore
@@ -284,7 +284,7 @@ async def test_readers_who_do_not_go_on_have_little_fetched_for_them(async_artif
     for reader in readers:
         await reader.aclose()
     assert await read(async_artifact_store) == DATA
-    assert async_artifact_store._ahead_left == AHEAD_OF_ALL
+    assert async_artifact_store._ahead.left == AHEAD_OF_ALL
 
 
 async def test_all_is_read_up_to_a_limit(async_artifact_store, artifact_store):

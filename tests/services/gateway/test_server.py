@@ -12,12 +12,13 @@ from sparring.v1 import catalog_pb2, jobs_pb2
 from services.connection import connect_async
 from services.environment import SettingsError
 from services.gateway import server
-from services.gateway.logs import JsonFormatter
+from services.gateway.health import LIVE
 from services.gateway.options import Options
 from services.gateway.preflight import REQUIRED, UnsafeRedisError, check_redis
 from services.gateway.server import Gateway
 from services.local.valkey import start
 from services.settings import GatewaySettings, StoreSettings
+from services.telemetry.logs import JsonFormatter
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -41,7 +42,7 @@ def becomes(until):
 
 
 async def test_every_service_is_serving(stubs):
-    assert len(server.SERVICES) == 6
+    assert len(server.SERVICES) == 7
     for service in ("", *server.SERVICES):
         assert await status(stubs.channel, service) == SERVING
     with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -72,6 +73,7 @@ async def test_health_follows_the_store_down_and_up(own_valkey, refusal, becomes
         assert await status(channel) == SERVING
         valkey.kill()
         await becomes(channel, NOT_SERVING, "sparring.v1.JobService")
+        assert await status(channel, LIVE) == SERVING
         found = await refusal(jobs.ListJobs(jobs_pb2.ListJobsRequest()))
         assert (found.code, found.reason, found.retry) == ("UNAVAILABLE", "STORE_UNAVAILABLE", True)
         await asyncio.to_thread(again)
@@ -185,8 +187,8 @@ async def test_the_catalog_tells_what_the_server_can_do(stubs, worker):
 
 def test_the_environment_is_read_whole():
     assert Options.from_env({}) == Options()
-    assert Options.from_env({"SPARRING_DRAIN_S": " 0.5 ", "SPARRING_LOG_FORMAT": ""}).drain_s == 0.5
-    environ = {"SPARRING_LOG_FORMAT": "xml", "SPARRING_DRAIN_S": "-1", "SPARRING_ALLOW_UNSAFE_REDIS": "yes"}
+    assert Options.from_env({"SPARRING_DRAIN_S": " 0.5 ", "SPARRING_ALLOW_UNSAFE_REDIS": ""}).drain_s == 0.5
+    environ = {"SPARRING_DRAIN_S": "-1", "SPARRING_ALLOW_UNSAFE_REDIS": "yes"}
     with pytest.raises(SettingsError) as caught:
         Options.from_env(environ)
     for name in environ:

@@ -34,6 +34,7 @@ class Source:
             last_event=self.last,
             display_name="",
             error=b"",
+            trace="",
         )
 
     async def follow(self, _job_id, after):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
-from services.jobs import registry_calls
+from services.jobs import measures, registry_calls
 from services.jobs.states import TERMINAL, TRANSITIONS, State
 
 from .model import Job, World
@@ -62,6 +63,22 @@ class Invariants(RuleBasedStateMachine):
             assert registry_calls.usage(tenant).parse(next(replies)) == self.world.usage(tenant)
             assert registry_calls.quota(tenant).parse(next(replies)) == self.world.quota(tenant)
             assert int(next(replies) or 0) == self.world.leased(tenant)
+
+    @invariant()
+    def the_counts_are_those_of_the_model(self) -> None:
+        found = measures.read(self.redis)
+        jobs = self.world.jobs.values()
+        states, open_units = Counter(job.state for job in jobs), Counter[str]()
+        for job in jobs:
+            open_units[job.new.lane] += len(job.open)
+        told = Counter[State]()
+        for (state, _), number in found.by("jobs").items():
+            told[State(int(state))] += number
+        assert +told == states
+        assert +Counter({lane: number for (lane,), number in found.by("ready").items()}) == +open_units
+        assert sum(found.by("running").values()) == sum(len(job.leased) for job in jobs)
+        waiting = Counter(job.new.lane for job in jobs if job.state is State.QUEUED and job.open)
+        assert +Counter({lane.lane: lane.queued_jobs for lane in found.lanes}) == waiting
 
     @invariant()
     def every_unit_is_in_one_place(self) -> None:

@@ -21,7 +21,7 @@ RATES = {
     "eta_m": 15.0,
 }
 ATTACKS = {
-    "gradient": (fooling_gradient, {"steps": 40, "learning_rate": 0.02, "decay": 0.01}),
+    "gradient": (fooling_gradient, {"steps": 40, "learning_rate": 0.02, "decay": 0.01, "from_sample": False}),
     "map_elites": (
         fooling_map_elites,
         {"generations": 60, "offspring": 40, "mutation_rate": 0.1, "eta_m": 15.0},
@@ -87,6 +87,16 @@ def test_rows_of_one_class_get_its_one_champion(name, model, x):
 def test_a_smaller_ball_around_the_samples_is_kept(name, model, x):
     """Epsilon 0.1: no pixel is further from its sample."""
     assert Linf(0.1).distance(run(name, model, x, LABEL, epsilon=0.1), x).max() <= 0.1 + 1e-6
+
+
+def test_a_picture_that_is_grown_in_two_parts_is_the_one_that_is_grown_at_once(model, x):
+    """15 steps from noise and 25 more from what they left, bit for bit the 40."""
+    whole = run("gradient", model, x, LABEL)
+    rest = ATTACKS["gradient"][1] | {"steps": 25, "from_sample": True}
+    first = rest | {"steps": 15, "from_sample": False}
+    for parameters in (first, rest):
+        x = fooling_gradient(model, x, Targeted(LABEL), Linf(1.0), **parameters, generator=streams(len(x)))
+    assert torch.equal(x, whole)
 
 
 class Spy(Targeted):

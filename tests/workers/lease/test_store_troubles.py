@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from services.errors import ResourceExhausted
+from services.errors import ResourceExhausted, Unavailable
 from services.jobs.record import Lease
 from services.jobs.states import State
 from workers.failures import Interrupted
@@ -40,6 +40,25 @@ def test_an_outage_longer_than_the_lease_ends_the_computation(bench, lab, flaky)
     lab.wait_for(lambda: bench.store.reap() == 1)
     assert bench.worker(lab.done, name="other").serve() == 2
     assert bench.state() is State.SUCCEEDED
+
+
+def test_a_unit_whose_bytes_are_away_for_long_is_given_back_and_costs_no_attempt(bench, lab) -> None:
+    bench.submit(units=1)
+    begun = time.monotonic()
+
+    def away(lease: Lease, heartbeat: Heartbeat) -> Outcome:
+        def get() -> Outcome:
+            if time.monotonic() - begun < 1.0:
+                raise Unavailable("the bucket is away")
+            return lab.done(lease, heartbeat)
+
+        return heartbeat.insist(get)
+
+    assert bench.worker(away, limits=replace(lab.QUICK, away_s=0.3)).serve() > 2
+    assert bench.state() is State.SUCCEEDED
+    assert "released" in {kind for _, kind in bench.kinds()}
+    assert set(bench.attempts()) == {1}
+    assert bench.causes() == []
 
 
 def test_a_full_store_is_waited_for_but_not_for_ever(bench, lab, flaky) -> None:

@@ -15,6 +15,7 @@ from types import ModuleType, SimpleNamespace
 
 from services.jobs.record import Lease
 from workers import app as product
+from workers.failures import DeviceLost
 from workers.lease import Committed, Failed, Finished, Heartbeat, Outcome, status
 
 app = product.app
@@ -64,7 +65,15 @@ def fail(_: Heartbeat) -> None:
     raise RuntimeError("x" * 10_000_000)
 
 
-POISONS = {poison.__name__: poison for poison in (kill, crash, leave, ask_to_exit, stall, seize, freeze, work, fail)}
+def lose_device(_: Heartbeat) -> None:
+    """As `run_unit` does where CUDA says so."""
+    raise DeviceLost("AcceleratorError: CUDA error: an illegal memory access was encountered")
+
+
+POISONS = {
+    poison.__name__: poison
+    for poison in (kill, crash, leave, ask_to_exit, stall, seize, freeze, work, fail, lose_device)
+}
 
 
 def compute(lease: Lease, heartbeat: Heartbeat, _: object) -> Outcome:
@@ -79,6 +88,9 @@ def compute(lease: Lease, heartbeat: Heartbeat, _: object) -> Outcome:
 product.compute = compute
 double = ModuleType("workers.run")
 double.Context = SimpleNamespace
-double.device = SimpleNamespace(take=lambda *_: SimpleNamespace(device="none", name="a test", devices=()))
+double.device = SimpleNamespace(
+    take=lambda *_: SimpleNamespace(device="none", name="a test", devices=()), capacity=lambda _: 0
+)
 double.mounts = SimpleNamespace()
+double.places = SimpleNamespace(wait_for=lambda *_: None)
 sys.modules["workers.run"] = double

@@ -52,3 +52,21 @@ def test_an_endless_error_ends_in_quarantine_in_few_words(bench) -> None:
     assert "raised RuntimeError: xxx" in Status.FromString(bench.store.get("default", "job").error).message
     assert len(bench.store.get("default", "job").error) < 5000
     assert bench.log.stat().st_size < 1_000_000
+
+
+def test_a_child_whose_device_is_lost_leaves_and_a_fresh_one_tries_the_unit_again(bench) -> None:
+    bench.submit("lose_device")
+    assert bench.end() is State.SUCCEEDED
+    assert bench.cause() == "raised DeviceLost: AcceleratorError: CUDA error: an illegal memory access was encountered"
+    first, second = (unit["worker"] for unit in bench.units() if unit["kind"] == "claimed" and unit["unit"] == 0)
+    assert first != second
+    assert [worker.id for worker in bench.store.workers()] == [second]
+
+
+def test_a_unit_that_costs_every_child_its_device_is_put_aside_after_three(bench) -> None:
+    bench.submit("always lose_device")
+    assert bench.end() is State.QUARANTINED
+    took = [unit["worker"] for unit in bench.units() if unit["kind"] == "claimed"]
+    assert len(set(took)) == len(took) == 3
+    bench.submit("none", "after")
+    assert bench.end("after") is State.SUCCEEDED

@@ -36,7 +36,10 @@ def unit_of(store: JobStore, artifacts: ArtifactStore, root: Path | None) -> Uni
     given = None if root is None else str(root)
     context = Context(store=store, artifacts=artifacts, device=torch.device("cpu"), data_root=given)
     return Unit(
-        lease=SimpleNamespace(tenant="default"), job=jobs_pb2.Job(), heartbeat=SimpleNamespace(), context=context
+        lease=SimpleNamespace(tenant="default"),
+        job=jobs_pb2.Job(),
+        heartbeat=SimpleNamespace(insist=None),
+        context=context,
     )
 
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from tools.mutations.table import (
     artifacts,
+    counts,
+    devices,
     gateway,
     jobs,
     leases,
     limits,
+    outside,
+    previews,
     proof,
     settings,
     tenancy,
+    traces,
     training,
     waiting,
 )
@@ -23,7 +28,12 @@ MUTATIONS = (
     *proof.MUTATIONS,
     *tenancy.MUTATIONS,
     *artifacts.MUTATIONS,
+    *outside.MUTATIONS,
+    *previews.MUTATIONS,
     *training.MUTATIONS,
     *gateway.MUTATIONS,
+    *counts.MUTATIONS,
+    *devices.MUTATIONS,
+    *traces.MUTATIONS,
     *settings.MUTATIONS,
 )

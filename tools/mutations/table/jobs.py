@@ -38,7 +38,7 @@ MUTATIONS = (
         name="submit: nobody is told",
         removes="a job that was accepted is worked on at once",
         file=QUEUE,
-        old="  ring(lane, #units, now)\n",
+        old="  ring(pool, #units, now)\n",
         new="",
         tests=("tests/services/jobs/test_submit.py::test_a_submit_rings_once_even_if_nobody_is_known_to_listen",),
     ),

@@ -7,11 +7,12 @@ from tools.mutations.mutation import Mutation
 UNITS = "services/jobs/functions/5_units.lua"
 KEEPERS = "services/jobs/functions/7_keepers.lua"
 STALE = ("tests/services/jobs/test_units.py::test_a_stale_token_changes_nothing",)
-HOLDS = """\
-  if not holds(id, unit, token) then
-    return 'LOST'
-  end
-"""
+
+
+def holds(call: str) -> str:
+    """Where a function refuses a token that is good no more."""
+    return f"  if not holds(id, unit, token) then\n    return stale('{call}')\n  end\n"
+
 
 MUTATIONS = (
     Mutation(
@@ -29,7 +30,7 @@ MUTATIONS = (
         name="token: not looked at by renew",
         removes="a stale worker is told so, and moves no checkpoint",
         file=UNITS,
-        old="local id, unit, token, lease_ms, fraction, message, checkpoint = unpack(args)\n" + HOLDS,
+        old="local id, unit, token, lease_ms, fraction, message, checkpoint = unpack(args)\n" + holds("renew"),
         new="local id, unit, token, lease_ms, fraction, message, checkpoint = unpack(args)\n",
         tests=STALE,
     ),
@@ -37,7 +38,7 @@ MUTATIONS = (
         name="token: not looked at by commit",
         removes="a stale worker commits nothing",
         file=UNITS,
-        old=HOLDS + "  if unit == get(id, 'units') then",
+        old=holds("commit") + "  if unit == get(id, 'units') then",
         new="  if unit == get(id, 'units') then",
         tests=STALE,
     ),
@@ -45,7 +46,7 @@ MUTATIONS = (
         name="token: not looked at by finish and fail",
         removes="a stale worker ends no job",
         file=UNITS,
-        old=HOLDS + "  if state_of(id) == CANCELLING then\n    settle_cancel",
+        old=holds("end") + "  if state_of(id) == CANCELLING then\n    settle_cancel",
         new="  if state_of(id) == CANCELLING then\n    settle_cancel",
         tests=STALE,
     ),
@@ -53,7 +54,7 @@ MUTATIONS = (
         name="token: not looked at by stopped",
         removes="a stale worker's stop is not taken for that of its successor",
         file=UNITS,
-        old=HOLDS + "  if state_of(id) ~= CANCELLING then",
+        old=holds("stopped") + "  if state_of(id) ~= CANCELLING then",
         new="  if state_of(id) ~= CANCELLING then",
         tests=STALE,
     ),

@@ -32,8 +32,8 @@ MUTATIONS = (
         name="limits: a job that was taken can still wait too long",
         removes="the time in the queue ends with the first claim",
         file="services/jobs/functions/1_state.lua",
-        old="    redis.call('ZREM', P .. 'due', id .. '/queue')\n  end\n",
-        new="  end\n",
+        old="    redis.call('ZREM', P .. 'due', id .. '/queue')\n    redis.call('ZREM', P .. 'queued:' .. lane, id)\n",
+        new="    redis.call('ZREM', P .. 'queued:' .. lane, id)\n",
         tests=("tests/services/jobs/test_limits.py::test_only_a_job_that_was_never_taken_can_wait_too_long",),
     ),
     Mutation(

@@ -113,8 +113,8 @@ MUTATIONS = (
         name="tenant: caches of a worker are everybody's",
         removes="what a worker has loaded for one tenant is not lent to another",
         file="workers/run/unit.py",
-        old="return cache.get((self.lease.tenant, key), make)",
-        new="return cache.get(key, make)",
+        old="whole = (self.tenant, key)",
+        new='whole = ("", key)',
         tests=(
             "tests/workers/run/test_tenants.py::test_a_model_that_the_worker_still_holds_is_not_lent_to_another_tenant",
             "tests/workers/run/test_tenants.py::test_samples_that_the_worker_still_holds_are_not_lent_to_another_tenant",
@@ -132,8 +132,8 @@ MUTATIONS = (
         name="quota: jobs that run",
         removes="a tenant has so many jobs running and no more",
         file=QUEUE,
-        old="local list = (most > 0 and running >= most and 'going:' or 'ready:') .. lane .. ':' .. tenant",
-        new="local list = 'ready:' .. lane .. ':' .. tenant",
+        old="local list = (most > 0 and running >= most and 'going:' or 'ready:') .. pool .. ':' .. tenant",
+        new="local list = 'ready:' .. pool .. ':' .. tenant",
         tests=(
             "tests/services/jobs/test_quotas.py::test_jobs_beyond_those_that_may_run_wait_and_units_of_running_ones_do_not",
         ),

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from sparring.comparison import CLEAN, WORST_CASE, described, norm_of
+from sparring.radii import NO_LIMIT
 from sparring.v1.jobs_pb2 import Job, Proportion, ResolvedData, ResultRow
 from sparring.v1.suites_pb2 import ChecklistItem, Suite
-
-from services.gateway.defaults import NO_LIMIT
 
 MASKED = 7  # the point of the checklist that masked gradients belong to
 # Attacks with a target of their own: their figure is how often they miss it, and no accuracy.

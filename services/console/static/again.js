@@ -1,0 +1,3 @@
+"use strict";
+// A page of something that is being checked looks again until it is.
+setTimeout(() => location.reload(), 1500);

@@ -1,0 +1,1 @@
+"""Grafana's dashboard, from a description that people can read."""
