@@ -49,7 +49,7 @@ check: $(VENV)/.dev-stamp ## format, lint, types, import directions, stub drift,
 	$(RUN) tools/chart.py --check
 
 test-docs: $(VENV)/.dev-stamp ## run every command and code block of the documentation, long ones in their quick form
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -m docs tests/docs -n $(PROCESSES) --dist loadgroup
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -m docs tests/docs -n 0
 
 test-system: $(VENV)/.dev-stamp ## docker-compose with real containers (root on Debian, or any Docker engine); a real Prometheus
 	$(RUN) -m pytest -m system tests/system tests/observability
