@@ -84,9 +84,17 @@ async def look_up(request: jobs_pb2.CreateJobRequest, registry: Registry, tenant
         if job_id is not None
     ]
     await asyncio.gather(*searches)
+    # Told in the order of the request, and not in that of the answers, which says what was quick to be found missing.
+    missing = dict(sorted(missing.items(), key=lambda item: _place(request, item[0])))
     taken = await _taken(request.training.model_id, registry, tenant)
     named = tuple(dict.fromkeys(job_id for job_id in after if job_id is not None))
     return References(models=models, datasets=datasets, missing=missing, id_taken=taken, after=named)
+
+
+def _place(request: jobs_pb2.CreateJobRequest, path: str) -> int:
+    """Where a path stands among the names of a request: its models, then its samples, then its `after`."""
+    paths = [*models_of(request), *(f"{path}.dataset" for path in selections_of(request))]
+    return paths.index(path) if path in paths else len(paths)
 
 
 async def _keep(
