@@ -94,6 +94,7 @@ async def look_up(request: jobs_pb2.CreateJobRequest, registry: Registry, tenant
 def _place(request: jobs_pb2.CreateJobRequest, path: str) -> int:
     """Where a path stands among the names of a request: its models, then its samples, then its `after`."""
     paths = [*models_of(request), *(f"{path}.dataset" for path in selections_of(request))]
+    paths += [f"after[{index}]" for index in range(len(request.after))]
     return paths.index(path) if path in paths else len(paths)
 
 
